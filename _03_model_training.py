@@ -1,0 +1,346 @@
+"""Step 3: build, compile, fit and evaluate.
+
+Training has two phases. First the images are varied at random (`RandomAffine`) until EarlyStopping
+or the last epoch; then comes a short polish on the images as they are, at the low rate to which
+the schedule has fallen by then.
+"""
+
+import csv
+import io
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import keras
+import numpy as np
+
+from _02_data_preprocess import RandomAffine, Splits
+from architectures import build_architecture
+from safe_files import write_atomically
+
+if TYPE_CHECKING:
+    from _00_main import Settings
+
+EVALUATION_BATCH_SIZE = 1000  # larger than in training: nothing has to be kept for gradients
+SMALLEST_PROBABILITY = 1e-7  # as in Keras' cross-entropy, so that no single image costs infinity
+
+
+class Training(NamedTuple):
+    """A trained classifier and how it came about."""
+
+    model: keras.Model
+    history: list[dict[str, float | str]]  # a row of history.csv each
+    seconds: float  # spent on it, all processes of an interrupted run together
+
+
+class Evaluation(NamedTuple):
+    """What a model makes of a set of images."""
+
+    loss: float  # mean cross-entropy
+    accuracy: float  # in [0, 1]
+    probabilities: np.ndarray  # float32 (n, n_classes)
+
+
+def train(splits: Splits, settings: "Settings", run_folder: Path) -> Training:
+    """Train the network of `settings`; go on from the run folder's backup if it has one.
+
+    Writes `history.csv` and, after each epoch, `backup.npz` into the run folder.
+
+    Returns:
+        The plain classifier, without the augmentation layer and the optimizer.
+    """
+    classifier = build_architecture(
+        settings.architecture, splits.x_train.shape[1:], int(splits.y_train.max()) + 1
+    )
+    augmentation = RandomAffine(
+        settings.rotation, settings.zoom, settings.shift, settings.shear, seed=settings.seed
+    )
+    trainer = keras.Sequential([keras.Input(splits.x_train.shape[1:]), augmentation, classifier])
+    compile_trainer(trainer, settings)
+    backup = Backup(run_folder / "backup.npz", trainer)
+    trim_history(run_folder / "history.csv", backup.epochs_done)
+
+    if backup.phase == "augmented":
+        fit_phase(trainer, splits, settings, backup, run_folder)
+        backup.enter("polish", first_epoch=settings.epochs)
+    augmentation.strength.assign(0.0)
+    if settings.polish_epochs:
+        print("Polish, on unchanged images:", flush=True)
+        fit_phase(trainer, splits, settings, backup, run_folder)
+    return Training(classifier, read_history(run_folder / "history.csv"), backup.seconds)
+
+
+def compile_trainer(trainer: keras.Model, settings: "Settings") -> None:
+    """Give the model its loss, its optimizer and accuracy as metric."""
+    optimizer = keras.optimizers.AdamW(
+        settings.learning_rate, beta_2=settings.beta_2, weight_decay=settings.weight_decay
+    )
+    trainer.compile(
+        optimizer,
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        # TensorFlow's own kernels beat XLA on the CPU, and XLA lacks the affine map's kernel.
+        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+    )
+    # Now rather than in `fit`: a backup can be restored only into variables that exist.
+    optimizer.build(trainer.trainable_variables)
+
+
+def fit_phase(
+    trainer: keras.Model, splits: Splits, settings: "Settings", backup: "Backup", run_folder: Path
+) -> None:
+    """Run one phase of training to its end, from wherever the backup stands."""
+    augmented = backup.phase == "augmented"
+    last_epoch = settings.epochs if augmented else settings.epochs + settings.polish_epochs
+    batches = Batches(
+        splits.x_train, splits.y_train, settings.batch_size, settings.seed, backup.next_epoch
+    )
+    trainer.fit(
+        batches,
+        initial_epoch=last_epoch if backup.stopped else backup.next_epoch,
+        epochs=last_epoch,
+        validation_data=Batches(splits.x_val, splits.y_val),
+        callbacks=make_callbacks(settings, backup, run_folder),
+        verbose=1 if sys.stdout.isatty() else 2,
+    )
+
+
+def make_callbacks(
+    settings: "Settings", backup: "Backup", run_folder: Path
+) -> list[keras.callbacks.Callback]:
+    """Return the callbacks of the phase that the backup stands in; their order matters.
+
+    The schedule comes first (it names the epoch's rate), the backup last (it saves what the others
+    made of the epoch). The polish always runs to its end: it is too short to stop early.
+    """
+    callbacks = [RateSchedule(settings)]
+    if backup.phase == "augmented":
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(
+                settings.monitor, factor=0.2, patience=settings.plateau_patience, min_lr=1e-5
+            )
+        )
+        if settings.early_stopping_enabled:
+            callbacks.append(
+                keras.callbacks.EarlyStopping(
+                    settings.monitor,
+                    patience=settings.early_stopping_patience,
+                    restore_best_weights=True,
+                )
+            )
+    callbacks.append(HistoryLogger(run_folder / "history.csv", backup))
+    backup.watch(callbacks)
+    return [*callbacks, backup]
+
+
+def evaluate(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Evaluation:
+    """Return loss, accuracy and class probabilities, from one pass over the images.
+
+    Args:
+        model: the classifier.
+        images: float32 (n, 28, 28, 1) in [0, 1].
+        labels: int (n,).
+    """
+    probabilities = model.predict(Batches(images, labels), verbose=0)
+    of_true_class = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return Evaluation(
+        loss=float(-np.log(np.maximum(of_true_class, SMALLEST_PROBABILITY)).mean()),
+        accuracy=float((probabilities.argmax(axis=1) == labels).mean()),
+        probabilities=probabilities,
+    )
+
+
+class Batches(keras.utils.PyDataset):
+    """Images and labels in batches, either as they are or in an order drawn for each epoch.
+
+    That order depends on nothing but the seed and the epoch, so a resumed run sees the images in
+    the order in which it would have seen them. (`fit` and `predict` take arrays, too, but then
+    draw the order from a state that cannot be saved.)
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int = EVALUATION_BATCH_SIZE,
+        seed: int | None = None,
+        epoch: int = 0,
+    ):
+        super().__init__()
+        self.images, self.labels, self.batch_size = images, labels, batch_size
+        self.seed, self.epoch = seed, epoch
+        self._shuffle()
+
+    def __len__(self) -> int:
+        return -(-len(self.labels) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        return self.images[chosen], self.labels[chosen]
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+        self._shuffle()
+
+    def _shuffle(self) -> None:
+        n = len(self.labels)
+        if self.seed is None:
+            self.order = np.arange(n)
+        else:
+            self.order = np.random.default_rng([self.seed, self.epoch]).permutation(n)
+
+
+class RateSchedule(keras.callbacks.Callback):
+    """The learning rate's fall over the epochs, as a factor on whatever the rate is.
+
+    Because each epoch multiplies the present rate, a reduction by ReduceLROnPlateau persists.
+    """
+
+    def __init__(self, settings: "Settings"):
+        super().__init__()
+        self.settings = settings
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch > 0:
+            optimizer = self.model.optimizer
+            step = self.share(epoch) / self.share(epoch - 1)
+            optimizer.learning_rate = float(optimizer.learning_rate) * step
+
+    def share(self, epoch: int) -> float:
+        """Return the share of the first epoch's rate that `epoch` (from 0) trains at."""
+        if self.settings.schedule == "constant":
+            return 1.0
+        return 1.0 - epoch / (self.settings.epochs + self.settings.polish_epochs)
+
+
+# --- History and backup ------------------------------------------------------------------------
+
+
+class HistoryLogger(keras.callbacks.CSVLogger):
+    """Keras' CSVLogger, with epochs counted from 1, the phase, the rate and the seconds so far."""
+
+    def __init__(self, path: Path, backup: "Backup"):
+        super().__init__(str(path), append=True)
+        self.backup = backup
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {
+            "phase": self.backup.phase,
+            # Unless ReduceLROnPlateau has logged the rate, and perhaps lowered it since.
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "seconds": round(self.backup.seconds, 3),
+        }
+        super().on_epoch_end(self.backup.epochs_done + 1, row | (logs or {}))
+
+
+def read_history(path: Path) -> list[dict[str, float | str]]:
+    """Return the rows of history.csv; every column but `phase` is a number."""
+    with open(path, newline="") as file:
+        return [
+            {key: value if key == "phase" else float(value) for key, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def trim_history(path: Path, n_rows: int) -> None:
+    """Drop the rows of epochs that were logged but not backed up before an interruption."""
+    if path.exists():
+        lines = path.read_text().splitlines(keepends=True)
+        write_atomically(path, "".join(lines[: n_rows + 1] if n_rows else []))
+
+
+class Backup(keras.callbacks.Callback):
+    """Saves after each epoch all that the rest of the training depends on, in one file.
+
+    `keras.callbacks.BackupAndRestore` saves weights, optimizer and epoch, but not the state of
+    the random layers, EarlyStopping's counters and best weights or ReduceLROnPlateau's counters;
+    and it writes two files in place. With this one, a resumed run ends exactly where the
+    uninterrupted one would have, and a crash while saving loses at most an epoch.
+
+    Attributes:
+        phase: the phase of training to go on with.
+        next_epoch: Keras' number (from 0) of the epoch to go on with.
+        epochs_done: finished epochs, all phases together.
+    """
+
+    # What the two stateful callbacks count (EarlyStopping's best weights are saved as arrays).
+    COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
+
+    def __init__(self, path: Path, trainer: keras.Model):
+        super().__init__()
+        self.path, self.trainer = path, trainer
+        self.phase, self.next_epoch, self.epochs_done = "augmented", 0, 0
+        self.watched: list[keras.callbacks.Callback] = []
+        self.counters: dict[str, dict] = {}
+        self.best_weights: list[np.ndarray] | None = None
+        self.started = time.perf_counter()
+        if path.exists():
+            self._load()
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on the training so far, without that between interruption and resumption."""
+        return time.perf_counter() - self.started
+
+    @property
+    def stopped(self) -> bool:
+        """Whether EarlyStopping has ended the phase already."""
+        return self.counters.get("EarlyStopping", {}).get("stopped_epoch", 0) > 0
+
+    def enter(self, phase: str, first_epoch: int) -> None:
+        """Begin the next phase, with fresh counters."""
+        self.phase, self.next_epoch = phase, first_epoch
+        self.counters, self.best_weights = {}, None
+
+    def watch(self, callbacks: list[keras.callbacks.Callback]) -> None:
+        """Name the callbacks whose counters are to be saved and restored."""
+        self.watched = [c for c in callbacks if hasattr(c, "wait")]
+
+    def on_train_begin(self, logs=None):
+        # Last in the list, so after the others have reset themselves.
+        for callback in self.watched:
+            for name, value in self.counters.get(type(callback).__name__, {}).items():
+                setattr(callback, name, value)
+            if hasattr(callback, "best_weights"):
+                callback.best_weights = self.best_weights
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.next_epoch, self.epochs_done = epoch + 1, self.epochs_done + 1
+        self.counters, self.best_weights = {}, None
+        for callback in self.watched:
+            state = {
+                name: getattr(callback, name) for name in self.COUNTERS if hasattr(callback, name)
+            }
+            self.counters[type(callback).__name__] = state
+            self.best_weights = getattr(callback, "best_weights", self.best_weights)
+        self._save()
+
+    def _variables(self) -> list:
+        return [*self.trainer.variables, *self.trainer.optimizer.variables]
+
+    def _save(self) -> None:
+        position = {
+            "phase": self.phase,
+            "next_epoch": self.next_epoch,
+            "epochs_done": self.epochs_done,
+            "counters": self.counters,
+            "seconds": self.seconds,
+        }
+        arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(self._variables())}
+        arrays |= {f"best_{i}": array for i, array in enumerate(self.best_weights or [])}
+        content = io.BytesIO()
+        np.savez(content, position=json.dumps(position, default=float), **arrays)
+        write_atomically(self.path, content.getvalue())
+
+    def _load(self) -> None:
+        with np.load(self.path, allow_pickle=False) as saved:
+            position = json.loads(str(saved["position"]))
+            for i, variable in enumerate(self._variables()):
+                variable.assign(saved[f"variable_{i}"])
+            n_best = sum(key.startswith("best_") for key in saved.files)
+            self.best_weights = [saved[f"best_{i}"] for i in range(n_best)] or None
+        self.phase, self.next_epoch = position["phase"], position["next_epoch"]
+        self.epochs_done, self.counters = position["epochs_done"], position["counters"]
+        self.started = time.perf_counter() - position["seconds"]

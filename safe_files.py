@@ -1,0 +1,41 @@
+"""Writing files so that a crash or a full disk leaves the old file or the new, never a half one."""
+
+import os
+from pathlib import Path
+
+from user_error import UserError
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write `content` to a temporary file beside `path`, force it to the disk, and rename it.
+
+    Raises:
+        UserError: the disk is full, the folder is read-only or the like; `path` is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        remove_if_possible(temporary)
+
+
+def remove_if_possible(path: Path) -> None:
+    """Delete a temporary file; on a disk that has turned read-only, leave it."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        print(f"Could not delete {path}: {error.strerror}")
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """Return (not raise) the one-line error for a failed write."""
+    return UserError(
+        f"cannot write {path}: {error.strerror or error}. Free space or rights, or choose another "
+        "folder with --output-dir DIR."
+    )
