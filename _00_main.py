@@ -21,6 +21,8 @@ import shlex
 import sys
 import time
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -211,29 +213,24 @@ def run(settings: Settings, resume_folder: Path | None = None) -> RunResult:
     record_to_beat = data_saver.load_record(Path(settings.output_dir), settings.dataset)
     run_folder = resume_folder or data_saver.create_run_folder(settings, machine)
     announce(settings, splits, record_to_beat)
-    try:
+    with hint_when_interrupted(run_folder):
         training = model_training.train(splits, settings, run_folder)
-    except KeyboardInterrupt:
-        print(
-            f"\nInterrupted; finished epochs are saved. Go on with:\n{resume_command(run_folder)}"
-        )
-        raise
-    validation = model_training.evaluate(training.model, splits.x_val, splits.y_val)
-    test = model_training.evaluate(training.model, splits.x_test, splits.y_test)
+        validation = model_training.evaluate(training.model, splits.x_val, splits.y_val)
+        test = model_training.evaluate(training.model, splits.x_test, splits.y_test)
 
-    # 4. Save: the run's own folder, and the record if this run beats it.
-    metrics = {
-        "test_loss": test.loss,
-        "test_accuracy": test.accuracy,
-        "n_misclassified": round((1 - test.accuracy) * len(splits.y_test)),
-        "val_loss": validation.loss,
-        "val_accuracy": validation.accuracy,
-        "epochs_trained": len(training.history),
-        "train_seconds": round(training.seconds, 1),
-        "total_seconds": round(time.perf_counter() - started, 1),
-        "n_parameters": training.model.count_params(),
-    }
-    is_record = data_saver.save_run(training.model, settings, metrics, machine, run_folder)
+        # 4. Save: the run's own folder, and the record if this run beats it.
+        metrics = {
+            "test_loss": test.loss,
+            "test_accuracy": test.accuracy,
+            "n_misclassified": int((test.probabilities.argmax(axis=1) != splits.y_test).sum()),
+            "val_loss": validation.loss,
+            "val_accuracy": validation.accuracy,
+            "epochs_trained": len(training.history),
+            "train_seconds": round(training.seconds, 1),
+            "total_seconds": round(time.perf_counter() - started, 1),
+            "n_parameters": training.model.count_params(),
+        }
+        is_record = data_saver.save_run(training.model, settings, metrics, machine, run_folder)
 
     # 5. Plot.
     model_plot.plot_run(
@@ -283,9 +280,18 @@ def percent(share: float) -> str:
 # --- Going on after an interruption -------------------------------------------------------------
 
 
-def resume_command(run_folder: Path) -> str:
-    """Return the command that goes on with an interrupted run."""
-    return f"  python {Path(__file__).name} --resume {shlex.quote(str(run_folder))}"
+@contextmanager
+def hint_when_interrupted(run_folder: Path) -> Iterator[None]:
+    """Say how to go on when Ctrl-C ends the block; each finished epoch is saved already."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            "\nInterrupted; the finished epochs are saved. Go on with:\n"
+            f"  python {Path(__file__).name} --resume {shlex.quote(str(run_folder))}",
+            file=sys.stderr,
+        )
+        raise
 
 
 def load_interrupted(run_folder: Path) -> Settings:

@@ -17,6 +17,7 @@ If none has them, one error says what was tried. Nothing is ever put in their pl
 import gzip
 import hashlib
 import importlib.util
+import io
 import os
 import shutil
 import socket
@@ -33,6 +34,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from safe_files import write_atomically
 from user_error import UserError, unknown_name
 
 DIGIT_NAMES = tuple("0123456789")
@@ -295,17 +297,13 @@ def _load_cache(path: Path, name: str) -> Arrays | None:
 
 def _save_cache(path: Path, arrays: Arrays) -> None:
     """Write the cache whole or not at all; a cache that cannot be written costs only time."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays._asdict())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays._asdict())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        print(f"Could not cache the data in {path.parent}: {error.strerror}", flush=True)
+        write_atomically(path, content.getvalue())
+    except (OSError, UserError) as error:
+        print(f"The data could not be cached and is loaded anew next time: {error}", flush=True)
 
 
 # --- Files: .npz and IDX -----------------------------------------------------------------------

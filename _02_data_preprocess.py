@@ -78,7 +78,6 @@ def _val_size_message(val_size: float, n_images: int) -> str:
     )
 
 
-@keras.saving.register_keras_serializable(package="digits")
 class RandomAffine(keras.layers.Layer):
     """One random rotation, zoom, shear and shift of each training image.
 
@@ -106,10 +105,9 @@ class RandomAffine(keras.layers.Layer):
         shift: float = 0.0,
         shear: float = 0.0,
         seed: int | None = None,
-        **kwargs,
     ):
-        # Coordinates need float32: in bfloat16, neighbouring pixels of 28 would coincide.
-        super().__init__(dtype="float32", **kwargs)
+        # Coordinates need float32: bfloat16 cannot tell a pixel from the middle between two.
+        super().__init__(dtype="float32")
         self.rotation, self.zoom, self.shift, self.shear = rotation, zoom, shift, shear
         self.random = keras.random.SeedGenerator(seed)
 
@@ -161,10 +159,3 @@ class RandomAffine(keras.layers.Layer):
         b2 = centre_y - b0 * centre_x - b1 * centre_y + shift_y
         zero = ops.zeros_like(a0)
         return ops.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        limits = {name: getattr(self, name) for name in ("rotation", "zoom", "shift", "shear")}
-        return super().get_config() | limits

@@ -94,15 +94,14 @@ def fit_phase(
     """Run one phase of training to its end, from wherever the backup stands."""
     augmented = backup.phase == "augmented"
     last_epoch = settings.epochs if augmented else settings.epochs + settings.polish_epochs
-    batches = Batches(
-        splits.x_train, splits.y_train, settings.batch_size, settings.seed, backup.next_epoch
-    )
+    batches = Batches(splits.x_train, splits.y_train, settings.batch_size)
     trainer.fit(
         batches,
+        shuffle=False,  # Keras would shuffle the batches once more, by a state that is not saved
         initial_epoch=last_epoch if backup.stopped else backup.next_epoch,
         epochs=last_epoch,
         validation_data=Batches(splits.x_val, splits.y_val),
-        callbacks=make_callbacks(settings, backup, run_folder),
+        callbacks=[Shuffle(batches, settings.seed), *make_callbacks(settings, backup, run_folder)],
         verbose=1 if sys.stdout.isatty() else 2,
     )
 
@@ -153,25 +152,19 @@ def evaluate(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Eval
 
 
 class Batches(keras.utils.PyDataset):
-    """Images and labels in batches, either as they are or in an order drawn for each epoch.
+    """Images and labels in batches: as they are, or in an order that is drawn for each epoch.
 
     That order depends on nothing but the seed and the epoch, so a resumed run sees the images in
-    the order in which it would have seen them. (`fit` and `predict` take arrays, too, but then
-    draw the order from a state that cannot be saved.)
+    the order in which it would have seen them. (`fit` takes arrays, too, but then draws the order
+    from a state that cannot be saved.)
     """
 
     def __init__(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        batch_size: int = EVALUATION_BATCH_SIZE,
-        seed: int | None = None,
-        epoch: int = 0,
+        self, images: np.ndarray, labels: np.ndarray, batch_size: int = EVALUATION_BATCH_SIZE
     ):
         super().__init__()
         self.images, self.labels, self.batch_size = images, labels, batch_size
-        self.seed, self.epoch = seed, epoch
-        self._shuffle()
+        self.order = np.arange(len(labels))
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
@@ -180,16 +173,23 @@ class Batches(keras.utils.PyDataset):
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         return self.images[chosen], self.labels[chosen]
 
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
-        self._shuffle()
+    def shuffle(self, seed: int, epoch: int) -> None:
+        """Draw the order of an epoch."""
+        self.order = np.random.default_rng([seed, epoch]).permutation(len(self.labels))
 
-    def _shuffle(self) -> None:
-        n = len(self.labels)
-        if self.seed is None:
-            self.order = np.arange(n)
-        else:
-            self.order = np.random.default_rng([self.seed, self.epoch]).permutation(n)
+
+class Shuffle(keras.callbacks.Callback):
+    """Draws the order of the training images before each epoch.
+
+    A callback, because Keras calls PyDataset.on_epoch_end() also before the first epoch.
+    """
+
+    def __init__(self, batches: Batches, seed: int):
+        super().__init__()
+        self.batches, self.seed = batches, seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.shuffle(self.seed, epoch)
 
 
 class RateSchedule(keras.callbacks.Callback):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from safe_files import cannot_write, remove_if_possible, write_atomically
+from safe_files import cannot_write, remove_if_there, write_atomically
 from user_error import UserError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def save_run(
         run_folder / "model.keras",
     )
     write_json(run_folder / "metrics.json", {**metrics, "is_record": is_record})
-    remove_if_possible(run_folder / "backup.npz")
+    remove_if_there(run_folder / "backup.npz")
     return is_record
 
 
@@ -151,7 +151,7 @@ def save_model(model: "keras.Model", path: Path) -> None:
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        remove_if_there(temporary)
 
 
 def git_commit() -> str | None:

@@ -22,13 +22,14 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        remove_if_possible(temporary)
+        remove_if_there(temporary)
 
 
-def remove_if_possible(path: Path) -> None:
-    """Delete a temporary file; on a disk that has turned read-only, leave it."""
+def remove_if_there(path: Path) -> None:
+    """Delete a temporary file; where even that is not possible, say so and go on."""
     try:
-        path.unlink(missing_ok=True)
+        if path.exists():
+            path.unlink()
     except OSError as error:
         print(f"Could not delete {path}: {error.strerror}")
 

@@ -1,0 +1,62 @@
+"""What all tests share: no network, no user's files, and small real digits."""
+
+import socket
+
+import pytest
+
+import keras_backend
+
+# As the program does, so that importing the modules under test prints no start-up chatter.
+keras_backend.load_keras()
+
+from _00_main import Settings  # noqa: E402
+from _01_data_loader import Arrays, load_data  # noqa: E402
+from _02_data_preprocess import Splits, preprocess  # noqa: E402
+from architectures import ARCHITECTURES  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch, tmp_path, request):
+    """Keep tests off the network and out of the user's Keras folder."""
+    if "slow" in request.keywords:
+        return
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.delenv("DIGITS_DATA_DIR", raising=False)
+
+    def refuse(*_args, **_kwargs):
+        raise OSError("the fast tests use no network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture(scope="session")
+def digits() -> Arrays:
+    """All 1,797 digits of scikit-learn's bundled set, as uint8 28x28."""
+    return load_data("digits")
+
+
+@pytest.fixture(scope="session")
+def splits(digits) -> Splits:
+    return preprocess(digits, 0.2, seed=0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tiny_architecture():
+    """Register a network that trains within a second, as a user would add one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "tiny", "tests.tiny")
+        yield
+
+
+@pytest.fixture
+def tiny_settings(tmp_path, tiny_architecture) -> Settings:
+    """A run of seconds: two varied epochs and one of polish on the small digits."""
+    return Settings(
+        dataset="digits",
+        architecture="tiny",
+        epochs=2,
+        polish_epochs=1,
+        learning_rate=0.01,
+        output_dir=str(tmp_path / "out"),
+    )

@@ -1,0 +1,59 @@
+import keras
+import numpy as np
+import pytest
+
+from architectures import ARCHITECTURES, build_architecture
+from user_error import UserError
+
+
+def multiply_adds(model):
+    """Count the multiply-adds of convolutions and dense layers for one image."""
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            height, width = layer.output.shape[1:3]
+            total += height * width * np.prod(layer.kernel.shape)
+        elif isinstance(layer, keras.layers.Dense):
+            total += np.prod(layer.kernel.shape)
+    return total
+
+
+@pytest.mark.parametrize(
+    ("name", "n_parameters", "millions_of_multiply_adds"),
+    [("cnn_mnist_101", 2_230_506, 33.7), ("fast_cnn", 173_338, 8.8)],
+)
+def test_published_sizes(name, n_parameters, millions_of_multiply_adds):
+    model = build_architecture(name)
+    assert model.count_params() == n_parameters
+    assert multiply_adds(model) / 1e6 == pytest.approx(millions_of_multiply_adds, abs=0.05)
+
+
+def test_network_101_has_the_layers_of_its_project():
+    kinds = [type(layer).__name__ for layer in build_architecture("cnn_mnist_101").layers]
+    convolution = ["Conv2D", "BatchNormalization"]
+    dense = ["Dense", "BatchNormalization", "Dropout"]
+    block = [*convolution, *convolution, "MaxPooling2D", "Dropout"]
+    assert kinds == [*block, *block, "Flatten", *dense, *dense, "Dense"]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_output_is_a_probability_a_class(name, splits):
+    model = build_architecture(name, (28, 28, 1), 7)
+    probabilities = np.asarray(model(splits.x_test[:5]))
+    assert probabilities.shape == (5, 7) and probabilities.min() >= 0
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_seed_decides_the_first_weights(name):
+    weights = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        weights.append(build_architecture(name).get_weights()[0])
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
+
+
+def test_unknown_name_suggests_the_nearest():
+    with pytest.raises(UserError, match="'fast_cn'. Did you mean 'fast_cnn'"):
+        build_architecture("fast_cn")
