@@ -282,16 +282,18 @@ def percent(share: float) -> str:
 
 @contextmanager
 def hint_when_interrupted(run_folder: Path) -> Iterator[None]:
-    """Say how to go on when Ctrl-C ends the block; each finished epoch is saved already."""
+    """Say how to go on when Ctrl-C or a full disk ends the block; finished epochs are saved."""
+    command = f"python {Path(__file__).name} --resume {shlex.quote(str(run_folder))}"
     try:
         yield
     except KeyboardInterrupt:
         print(
-            "\nInterrupted; the finished epochs are saved. Go on with:\n"
-            f"  python {Path(__file__).name} --resume {shlex.quote(str(run_folder))}",
+            f"\nInterrupted; the finished epochs are saved. Go on with:\n  {command}",
             file=sys.stderr,
         )
         raise
+    except UserError as error:
+        raise UserError(f"{error} Then go on with: {command}") from error
 
 
 def load_interrupted(run_folder: Path) -> Settings:
