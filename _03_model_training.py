@@ -1,13 +1,14 @@
 """Step 3: build, compile, fit and evaluate.
 
 Training has two phases. First the images are varied at random (`RandomAffine`) until EarlyStopping
-or the last epoch; then comes a short polish on the images as they are, at the low rate to which
-the schedule has fallen by then.
+or the last epoch; then comes a short polish on the images as they are, at the low rates that end
+the schedule.
 """
 
 import csv
 import io
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import keras
 import numpy as np
+from keras import ops
 
 from _02_data_preprocess import RandomAffine, Splits
 from architectures import build_architecture
@@ -58,13 +60,16 @@ def train(splits: Splits, settings: "Settings", run_folder: Path) -> Training:
         settings.rotation, settings.zoom, settings.shift, settings.shear, seed=settings.seed
     )
     trainer = keras.Sequential([keras.Input(splits.x_train.shape[1:]), augmentation, classifier])
-    compile_trainer(trainer, settings)
+    steps_per_epoch = math.ceil(len(splits.y_train) / settings.batch_size)
+    compile_trainer(trainer, settings, steps_per_epoch)
     backup = Backup(run_folder / "backup.npz", trainer)
     trim_history(run_folder / "history.csv", backup.epochs_done)
 
     if backup.phase == "augmented":
         fit_phase(trainer, splits, settings, backup, run_folder)
         backup.enter("polish", first_epoch=settings.epochs)
+        # Also after an early stop, the polish trains at the rates that end the schedule.
+        trainer.optimizer.iterations.assign(settings.epochs * steps_per_epoch)
     augmentation.strength.assign(0.0)
     if settings.polish_epochs:
         print("Polish, on unchanged images:", flush=True)
@@ -72,10 +77,14 @@ def train(splits: Splits, settings: "Settings", run_folder: Path) -> Training:
     return Training(classifier, read_history(run_folder / "history.csv"), backup.seconds)
 
 
-def compile_trainer(trainer: keras.Model, settings: "Settings") -> None:
+def compile_trainer(trainer: keras.Model, settings: "Settings", steps_per_epoch: int) -> None:
     """Give the model its loss, its optimizer and accuracy as metric."""
-    optimizer = keras.optimizers.AdamW(
-        settings.learning_rate, beta_2=settings.beta_2, weight_decay=settings.weight_decay
+    total_steps = (settings.epochs + settings.polish_epochs) * steps_per_epoch
+    optimizer = ScheduledAdam(
+        settings.learning_rate,
+        settings.beta_2,
+        total_steps if settings.schedule == "linear" else None,
+        settings.warm_up,
     )
     trainer.compile(
         optimizer,
@@ -111,10 +120,10 @@ def make_callbacks(
 ) -> list[keras.callbacks.Callback]:
     """Return the callbacks of the phase that the backup stands in; their order matters.
 
-    The schedule comes first (it names the epoch's rate), the backup last (it saves what the others
-    made of the epoch). The polish always runs to its end: it is too short to stop early.
+    The backup comes last: it saves what the others made of the epoch. The polish always runs to
+    its end: it is too short to stop early.
     """
-    callbacks = [RateSchedule(settings)]
+    callbacks = []
     if backup.phase == "augmented":
         callbacks.append(
             keras.callbacks.ReduceLROnPlateau(
@@ -192,47 +201,58 @@ class Shuffle(keras.callbacks.Callback):
         self.batches.shuffle(self.seed, epoch)
 
 
-class RateSchedule(keras.callbacks.Callback):
-    """The learning rate's fall over the epochs, as a factor on whatever the rate is.
+class ScheduledAdam(keras.optimizers.Adam):
+    """Adam whose rate rises over the first steps and then falls linearly to 0.
 
-    Because each epoch multiplies the present rate, a reduction by ReduceLROnPlateau persists.
+    `learning_rate` stays the peak of this schedule, so ReduceLROnPlateau, which multiplies it,
+    works on top. (With a `keras.optimizers.schedules` object, Keras refuses to change the rate.)
+
+    Args:
+        learning_rate: the peak.
+        beta_2: Adam's decay of squared gradients.
+        total_steps: at which the rate reaches 0; None keeps it constant.
+        warm_up: share of the steps in which it rises, from a tenth of the peak.
     """
 
-    def __init__(self, settings: "Settings"):
-        super().__init__()
-        self.settings = settings
+    def __init__(
+        self, learning_rate: float, beta_2: float, total_steps: int | None, warm_up: float
+    ):
+        super().__init__(learning_rate, beta_2=beta_2, name="adam")
+        self.total_steps, self.warm_up = total_steps, warm_up
 
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch > 0:
-            optimizer = self.model.optimizer
-            step = self.share(epoch) / self.share(epoch - 1)
-            optimizer.learning_rate = float(optimizer.learning_rate) * step
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, learning_rate * self.share(self.iterations))
 
-    def share(self, epoch: int) -> float:
-        """Return the share of the first epoch's rate that `epoch` (from 0) trains at."""
-        if self.settings.schedule == "constant":
+    def share(self, step):
+        """Return the share of the peak rate that `step` (from 0) trains at."""
+        if self.total_steps is None:
             return 1.0
-        return 1.0 - epoch / (self.settings.epochs + self.settings.polish_epochs)
+        done = ops.cast(step, "float32") / self.total_steps
+        rise = 0.1 + 0.9 * done / self.warm_up
+        fall = (1.0 - done) / (1.0 - self.warm_up)
+        return ops.maximum(ops.minimum(rise, fall), 0.0)
 
 
 # --- History and backup ------------------------------------------------------------------------
 
 
 class HistoryLogger(keras.callbacks.CSVLogger):
-    """Keras' CSVLogger, with epochs counted from 1, the phase, the rate and the seconds so far."""
+    """Keras' CSVLogger, with epochs counted from 1, the phase, the rate and the seconds so far.
+
+    The rate is that in the middle of the epoch; ReduceLROnPlateau logs the peak of the schedule.
+    """
 
     def __init__(self, path: Path, backup: "Backup"):
         super().__init__(str(path), append=True)
         self.backup = backup
 
     def on_epoch_end(self, epoch, logs=None):
-        row = {
-            "phase": self.backup.phase,
-            # Unless ReduceLROnPlateau has logged the rate, and perhaps lowered it since.
-            "learning_rate": float(self.model.optimizer.learning_rate),
-            "seconds": round(self.backup.seconds, 3),
-        }
-        super().on_epoch_end(self.backup.epochs_done + 1, row | (logs or {}))
+        optimizer = self.model.optimizer
+        steps = self.params["steps"]
+        share = float(optimizer.share(int(optimizer.iterations) - steps / 2))
+        logs["learning_rate"] = logs.get("learning_rate", float(optimizer.learning_rate)) * share
+        row = {"phase": self.backup.phase, "seconds": round(self.backup.seconds, 3)}
+        super().on_epoch_end(self.backup.epochs_done + 1, logs | row)
 
 
 def read_history(path: Path) -> list[dict[str, float | str]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import _03_model_training as training
-from _03_model_training import Backup, Batches, RateSchedule, evaluate, read_history, train
+from _03_model_training import Backup, Batches, evaluate, read_history, train
 
 
 @pytest.fixture(autouse=True)
@@ -83,18 +83,41 @@ def test_unshuffled_batches_keep_the_order():
 # --- The rate ---
 
 
-def test_schedule_falls_linearly_and_a_plateau_persists(tiny_settings):
-    settings = replace(tiny_settings, epochs=4, polish_epochs=1, learning_rate=1.0)
-    schedule = RateSchedule(settings)
-    schedule.set_model(keras.Sequential())
-    schedule.model.optimizer = keras.optimizers.SGD(1.0)
-    rates = []
-    for epoch in range(5):
-        schedule.on_epoch_begin(epoch)
-        rates.append(float(schedule.model.optimizer.learning_rate))
-        if epoch == 2:  # what ReduceLROnPlateau does
-            schedule.model.optimizer.learning_rate = 0.2 * rates[-1]
-    assert rates == pytest.approx([1.0, 0.8, 0.6, 0.08, 0.04])
+def test_schedule_rises_then_falls_to_zero_and_scales_what_the_plateau_sets():
+    optimizer = training.ScheduledAdam(0.1, 0.99, total_steps=100, warm_up=0.2)
+    shares = [float(optimizer.share(step)) for step in (0, 10, 20, 60, 100, 120)]
+    assert shares == pytest.approx([0.1, 0.55, 1.0, 0.5, 0.0, 0.0], abs=1e-6)
+
+    # Adam's first step is the rate itself, whatever the gradient.
+    for plateau, expected in ((0.1, 0.01), (0.02, 0.002)):
+        optimizer = training.ScheduledAdam(0.1, 0.99, total_steps=100, warm_up=0.2)
+        optimizer.learning_rate = plateau
+        weight = keras.Variable([1.0, 1.0])
+        optimizer.apply([np.array([3.0, -0.5], np.float32)], [weight])
+        np.testing.assert_allclose(weight, [1 - expected, 1 + expected], rtol=1e-4)
+
+
+def test_constant_schedule_is_plain_adam():
+    weights = []
+    for optimizer in (
+        training.ScheduledAdam(0.01, 0.95, total_steps=None, warm_up=0.2),
+        keras.optimizers.Adam(0.01, beta_2=0.95),
+    ):
+        weights.append(keras.Variable([1.0, 2.0]))
+        for gradient in ([3.0, -0.5], [1.0, 0.5], [-2.0, 0.1]):
+            optimizer.apply([np.array(gradient, np.float32)], [weights[-1]])
+    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-6)
+
+
+def test_polish_trains_at_the_end_of_the_schedule_also_after_an_early_stop(
+    splits, tiny_settings, tmp_path, monkeypatch
+):
+    script_validation_losses(monkeypatch, [1.0, 2.0, 2.0, 2.0, 2.0, 2.0])
+    settings = replace(tiny_settings, epochs=5, early_stopping_patience=1, plateau_patience=50)
+    trained = fresh(splits, settings, tmp_path / "run")
+    assert [row["phase"] for row in trained.history] == ["augmented", "augmented", "polish"]
+    # The last of six epochs, in its middle: 1/12 of the way from the peak (at 15 %) to the end.
+    assert trained.history[-1]["learning_rate"] == pytest.approx(0.01 / 12 / 0.85, rel=1e-3)
 
 
 def test_plateau_reduces_the_rate_in_training(splits, tiny_settings, tmp_path, monkeypatch):
@@ -116,8 +139,9 @@ def test_training_learns_and_keeps_its_history(splits, tiny_settings, tmp_path):
     assert evaluate(trained.model, splits.x_test, splits.y_test).accuracy > 0.7
     assert [row["epoch"] for row in trained.history] == [1, 2, 3, 4]
     assert [row["phase"] for row in trained.history] == ["augmented"] * 3 + ["polish"]
-    assert [row["learning_rate"] for row in trained.history] == pytest.approx(
-        [0.01 * share for share in (1, 0.75, 0.5, 0.25)]
+    rates = [row["learning_rate"] for row in trained.history]
+    assert rates == pytest.approx(
+        [0.01 * share / 0.85 for share in (0.733, 0.625, 0.375, 0.125)], rel=0.02
     )
     seconds = [row["seconds"] for row in trained.history]
     assert seconds == sorted(seconds) and seconds[0] > 0 and seconds[-1] <= trained.seconds
@@ -237,7 +261,7 @@ def test_backup_restores_every_variable(splits, tiny_settings, tmp_path):
                 training.build_architecture("tiny"),
             ]
         )
-        training.compile_trainer(model, tiny_settings)
+        training.compile_trainer(model, tiny_settings, steps_per_epoch=9)
         return model
 
     trainer = new_trainer()

@@ -1,0 +1,1 @@
+"""Measuring speed and accuracy side by side: `python -m benchmarks.NAME`."""
