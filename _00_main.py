@@ -21,7 +21,7 @@ import shlex
 import sys
 import time
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,6 +31,8 @@ from architectures import ARCHITECTURES, check_architecture
 from user_error import UserError, unknown_name
 
 if TYPE_CHECKING:
+    import keras
+
     from _02_data_preprocess import Splits
     from _04_data_saver import Record
 
@@ -162,6 +164,20 @@ RECIPES: dict[str, Settings] = {
         shift=0.1,
         shear=0.0,
     ),
+    # Keras' own example of a convolutional network for MNIST, as published.
+    "keras_example": Settings(
+        architecture="keras_example",
+        epochs=15,
+        polish_epochs=0,
+        early_stopping_enabled=False,
+        learning_rate=1e-3,
+        schedule="constant",
+        beta_2=0.999,
+        rotation=0.0,
+        zoom=0.0,
+        shift=0.0,
+        shear=0.0,
+    ),
 }
 
 
@@ -179,13 +195,18 @@ class RunResult(NamedTuple):
 # --- The story ----------------------------------------------------------------------------------
 
 
-def run(settings: Settings, resume_folder: Path | None = None) -> RunResult:
+def run(
+    settings: Settings,
+    resume_folder: Path | None = None,
+    callbacks: "Sequence[keras.callbacks.Callback]" = (),
+) -> RunResult:
     """Load, preprocess, train, save, plot: one run from beginning to end.
 
     Args:
         settings: all that the run depends on.
         resume_folder: the folder of an interrupted run, to go on where it was (`settings` must
             be that run's: see `load_interrupted`); None begins a new run.
+        callbacks: further Keras callbacks, to watch the training.
 
     Raises:
         UserError: for all that the user can mend.
@@ -213,7 +234,7 @@ def run(settings: Settings, resume_folder: Path | None = None) -> RunResult:
     run_folder = resume_folder or data_saver.create_run_folder(settings, machine)
     announce(settings, splits, record_to_beat)
     with hint_when_interrupted(run_folder):
-        training = model_training.train(splits, settings, run_folder)
+        training = model_training.train(splits, settings, run_folder, callbacks)
         validation = model_training.evaluate(training.model, splits.x_val, splits.y_val)
         test = model_training.evaluate(training.model, splits.x_test, splits.y_test)
 

@@ -11,6 +11,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,10 +46,16 @@ class Evaluation(NamedTuple):
     probabilities: np.ndarray  # float32 (n, n_classes)
 
 
-def train(splits: Splits, settings: "Settings", run_folder: Path) -> Training:
+def train(
+    splits: Splits,
+    settings: "Settings",
+    run_folder: Path,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Training:
     """Train the network of `settings`; go on from the run folder's backup if it has one.
 
-    Writes `history.csv` and, after each epoch, `backup.npz` into the run folder.
+    Writes `history.csv` and, after each epoch, `backup.npz` into the run folder. `callbacks` are
+    called in both phases, before the program's own.
 
     Returns:
         The plain classifier, without the augmentation layer and the optimizer.
@@ -66,14 +73,14 @@ def train(splits: Splits, settings: "Settings", run_folder: Path) -> Training:
     trim_history(run_folder / "history.csv", backup.epochs_done)
 
     if backup.phase == "augmented":
-        fit_phase(trainer, splits, settings, backup, run_folder)
+        fit_phase(trainer, splits, settings, backup, run_folder, callbacks)
         backup.enter("polish", first_epoch=settings.epochs)
         # Also after an early stop, the polish trains at the rates that end the schedule.
         trainer.optimizer.iterations.assign(settings.epochs * steps_per_epoch)
     augmentation.strength.assign(0.0)
     if settings.polish_epochs:
         print("Polish, on unchanged images:", flush=True)
-        fit_phase(trainer, splits, settings, backup, run_folder)
+        fit_phase(trainer, splits, settings, backup, run_folder, callbacks)
     return Training(classifier, read_history(run_folder / "history.csv"), backup.seconds)
 
 
@@ -98,7 +105,12 @@ def compile_trainer(trainer: keras.Model, settings: "Settings", steps_per_epoch:
 
 
 def fit_phase(
-    trainer: keras.Model, splits: Splits, settings: "Settings", backup: "Backup", run_folder: Path
+    trainer: keras.Model,
+    splits: Splits,
+    settings: "Settings",
+    backup: "Backup",
+    run_folder: Path,
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     """Run one phase of training to its end, from wherever the backup stands."""
     augmented = backup.phase == "augmented"
@@ -110,7 +122,11 @@ def fit_phase(
         initial_epoch=last_epoch if backup.stopped else backup.next_epoch,
         epochs=last_epoch,
         validation_data=Batches(splits.x_val, splits.y_val),
-        callbacks=[Shuffle(batches, settings.seed), *make_callbacks(settings, backup, run_folder)],
+        callbacks=[
+            *callbacks,
+            Shuffle(batches, settings.seed),
+            *make_callbacks(settings, backup, run_folder),
+        ],
         verbose=1 if sys.stdout.isatty() else 2,
     )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ARCHITECTURES = {
     "fast_cnn": "architectures.fast_cnn",
     "cnn_mnist_101": "architectures.cnn_mnist_101",
+    "keras_example": "architectures.keras_example",
 }
 
 

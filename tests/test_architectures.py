@@ -3,24 +3,17 @@ import numpy as np
 import pytest
 
 from architectures import ARCHITECTURES, build_architecture
+from benchmarks.epoch_curve import multiply_adds
 from user_error import UserError
-
-
-def multiply_adds(model):
-    """Count the multiply-adds of convolutions and dense layers for one image."""
-    total = 0
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            height, width = layer.output.shape[1:3]
-            total += height * width * np.prod(layer.kernel.shape)
-        elif isinstance(layer, keras.layers.Dense):
-            total += np.prod(layer.kernel.shape)
-    return total
 
 
 @pytest.mark.parametrize(
     ("name", "n_parameters", "millions_of_multiply_adds"),
-    [("cnn_mnist_101", 2_230_506, 33.7), ("fast_cnn", 173_338, 8.8)],
+    [
+        ("cnn_mnist_101", 2_230_506, 33.7),
+        ("fast_cnn", 173_338, 8.8),
+        ("keras_example", 34_826, 2.4),
+    ],
 )
 def test_published_sizes(name, n_parameters, millions_of_multiply_adds):
     model = build_architecture(name)

@@ -47,7 +47,7 @@ def test_a_run_trains_saves_and_reports(tmp_path, capsys, digits):
         "New record:     yes (before this run: none)",
         f"Run folder:     {folder}",
     ]
-    assert metrics["test_accuracy"] > 0.95
+    assert metrics["test_accuracy"] > 0.9
     assert n_wrong == round((1 - metrics["test_accuracy"]) * 360)
     assert metrics["epochs_trained"] == 4 and metrics["is_record"]
 
