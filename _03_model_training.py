@@ -13,19 +13,18 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
+from _01_data_loader import DATA_SETS
 from _02_data_preprocess import RandomAffine, Splits
 from architectures import build_architecture
 from safe_files import write_atomically
 
-if TYPE_CHECKING:
-    from _00_main import Settings
-
+Settings = Any  # _00_main.Settings, which reads as such here: nothing below imports from above
 EVALUATION_BATCH_SIZE = 1000  # larger than in training: nothing has to be kept for gradients
 SMALLEST_PROBABILITY = 1e-7  # as in Keras' cross-entropy, so that no single image costs infinity
 
@@ -48,7 +47,7 @@ class Evaluation(NamedTuple):
 
 def train(
     splits: Splits,
-    settings: "Settings",
+    settings: Settings,
     run_folder: Path,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Training:
@@ -60,13 +59,12 @@ def train(
     Returns:
         The plain classifier, without the augmentation layer and the optimizer.
     """
-    classifier = build_architecture(
-        settings.architecture, splits.x_train.shape[1:], int(splits.y_train.max()) + 1
-    )
+    image_shape, n_classes = splits.x_train.shape[1:], len(DATA_SETS[settings.dataset].class_names)
+    classifier = build_architecture(settings.architecture, image_shape, n_classes)
     augmentation = RandomAffine(
         settings.rotation, settings.zoom, settings.shift, settings.shear, seed=settings.seed
     )
-    trainer = keras.Sequential([keras.Input(splits.x_train.shape[1:]), augmentation, classifier])
+    trainer = keras.Sequential([keras.Input(image_shape), augmentation, classifier])
     steps_per_epoch = math.ceil(len(splits.y_train) / settings.batch_size)
     compile_trainer(trainer, settings, steps_per_epoch)
     backup = Backup(run_folder / "backup.npz", trainer)
@@ -84,7 +82,7 @@ def train(
     return Training(classifier, read_history(run_folder / "history.csv"), backup.seconds)
 
 
-def compile_trainer(trainer: keras.Model, settings: "Settings", steps_per_epoch: int) -> None:
+def compile_trainer(trainer: keras.Model, settings: Settings, steps_per_epoch: int) -> None:
     """Give the model its loss, its optimizer and accuracy as metric."""
     total_steps = (settings.epochs + settings.polish_epochs) * steps_per_epoch
     optimizer = ScheduledAdam(
@@ -107,7 +105,7 @@ def compile_trainer(trainer: keras.Model, settings: "Settings", steps_per_epoch:
 def fit_phase(
     trainer: keras.Model,
     splits: Splits,
-    settings: "Settings",
+    settings: Settings,
     backup: "Backup",
     run_folder: Path,
     callbacks: Sequence[keras.callbacks.Callback],
@@ -132,7 +130,7 @@ def fit_phase(
 
 
 def make_callbacks(
-    settings: "Settings", backup: "Backup", run_folder: Path
+    settings: Settings, backup: "Backup", run_folder: Path
 ) -> list[keras.callbacks.Callback]:
     """Return the callbacks of the phase that the backup stands in; their order matters.
 

@@ -27,8 +27,7 @@ from user_error import UserError
 if TYPE_CHECKING:
     import keras
 
-    from _00_main import Settings
-
+Settings = Any  # _00_main.Settings, which reads as such here: nothing below imports from above
 # The course's own files name the parameters in German.
 GERMAN_KEYS = {
     "angegebene epochs": "epochs",
@@ -56,7 +55,7 @@ class Record(NamedTuple):
 # --- The run folder ----------------------------------------------------------------------------
 
 
-def create_run_folder(settings: "Settings", machine: Mapping[str, Any]) -> Path:
+def create_run_folder(settings: Settings, machine: Mapping[str, Any]) -> Path:
     """Make `runs/<time>-<dataset>-<architecture>-seed<k>/` with settings.json, and return it.
 
     Raises:
@@ -87,7 +86,7 @@ def create_run_folder(settings: "Settings", machine: Mapping[str, Any]) -> Path:
 
 def save_run(
     model: "keras.Model",
-    settings: "Settings",
+    settings: Settings,
     metrics: Mapping[str, Any],
     machine: Mapping[str, Any],
     run_folder: Path,
@@ -114,7 +113,7 @@ def save_run(
 
 
 def record_parameters(
-    settings: "Settings", metrics: Mapping[str, Any], machine: Mapping[str, Any]
+    settings: Settings, metrics: Mapping[str, Any], machine: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what the record notes: everything but the user's own paths."""
     own = ("output_dir", "data_dir", "show")
