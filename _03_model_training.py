@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from keras import ops
 
 from _01_data_loader import DATA_SETS
 from _02_data_preprocess import RandomAffine, Splits
 from architectures import build_architecture
+from optimizers import OPTIMIZERS
 from safe_files import write_atomically
 
 Settings = Any  # _00_main.Settings, which reads as such here: nothing below imports from above
@@ -85,7 +85,7 @@ def train(
 def compile_trainer(trainer: keras.Model, settings: Settings, steps_per_epoch: int) -> None:
     """Give the model its loss, its optimizer and accuracy as metric."""
     total_steps = (settings.epochs + settings.polish_epochs) * steps_per_epoch
-    optimizer = ScheduledAdam(
+    optimizer = OPTIMIZERS[settings.optimizer](
         settings.learning_rate,
         settings.beta_2,
         total_steps if settings.schedule == "linear" else None,
@@ -213,38 +213,6 @@ class Shuffle(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.batches.shuffle(self.seed, epoch)
-
-
-class ScheduledAdam(keras.optimizers.Adam):
-    """Adam whose rate rises over the first steps and then falls linearly to 0.
-
-    `learning_rate` stays the peak of this schedule, so ReduceLROnPlateau, which multiplies it,
-    works on top. (With a `keras.optimizers.schedules` object, Keras refuses to change the rate.)
-
-    Args:
-        learning_rate: the peak.
-        beta_2: Adam's decay of squared gradients.
-        total_steps: at which the rate reaches 0; None keeps it constant.
-        warm_up: share of the steps in which it rises, from a tenth of the peak.
-    """
-
-    def __init__(
-        self, learning_rate: float, beta_2: float, total_steps: int | None, warm_up: float
-    ):
-        super().__init__(learning_rate, beta_2=beta_2, name="adam")
-        self.total_steps, self.warm_up = total_steps, warm_up
-
-    def update_step(self, gradient, variable, learning_rate):
-        super().update_step(gradient, variable, learning_rate * self.share(self.iterations))
-
-    def share(self, step):
-        """Return the share of the peak rate that `step` (from 0) trains at."""
-        if self.total_steps is None:
-            return 1.0
-        done = ops.cast(step, "float32") / self.total_steps
-        rise = 0.1 + 0.9 * done / self.warm_up
-        fall = (1.0 - done) / (1.0 - self.warm_up)
-        return ops.maximum(ops.minimum(rise, fall), 0.0)
 
 
 # --- History and backup ------------------------------------------------------------------------

@@ -83,32 +83,6 @@ def test_unshuffled_batches_keep_the_order():
 # --- The rate ---
 
 
-def test_schedule_rises_then_falls_to_zero_and_scales_what_the_plateau_sets():
-    optimizer = training.ScheduledAdam(0.1, 0.99, total_steps=100, warm_up=0.2)
-    shares = [float(optimizer.share(step)) for step in (0, 10, 20, 60, 100, 120)]
-    assert shares == pytest.approx([0.1, 0.55, 1.0, 0.5, 0.0, 0.0], abs=1e-6)
-
-    # Adam's first step is the rate itself, whatever the gradient.
-    for plateau, expected in ((0.1, 0.01), (0.02, 0.002)):
-        optimizer = training.ScheduledAdam(0.1, 0.99, total_steps=100, warm_up=0.2)
-        optimizer.learning_rate = plateau
-        weight = keras.Variable([1.0, 1.0])
-        optimizer.apply([np.array([3.0, -0.5], np.float32)], [weight])
-        np.testing.assert_allclose(weight, [1 - expected, 1 + expected], rtol=1e-4)
-
-
-def test_constant_schedule_is_plain_adam():
-    weights = []
-    for optimizer in (
-        training.ScheduledAdam(0.01, 0.95, total_steps=None, warm_up=0.2),
-        keras.optimizers.Adam(0.01, beta_2=0.95),
-    ):
-        weights.append(keras.Variable([1.0, 2.0]))
-        for gradient in ([3.0, -0.5], [1.0, 0.5], [-2.0, 0.1]):
-            optimizer.apply([np.array(gradient, np.float32)], [weights[-1]])
-    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-6)
-
-
 def test_polish_trains_at_the_end_of_the_schedule_also_after_an_early_stop(
     splits, tiny_settings, tmp_path, monkeypatch
 ):
