@@ -117,7 +117,7 @@ class RandomAffine(keras.layers.Layer):
         )
 
     def call(self, images, training=False):
-        if not training:
+        if not training or not any((self.rotation, self.zoom, self.shift, self.shear)):
             return images
         return ops.image.affine_transform(
             images,

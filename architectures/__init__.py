@@ -1,8 +1,8 @@
 """The networks, by name.
 
-One file and one function a network: `(input_shape, n_classes) -> keras.Model`, untrained, with
-images in [0, 1] going in and class probabilities coming out. To add yours, write the file and
-name it in ARCHITECTURES; `python _00_main.py --architecture NAME` then trains it.
+One function a network: `(input_shape, n_classes) -> keras.Model`, untrained, with images in [0, 1]
+going in and class probabilities coming out. To add yours, write a file with the function and name
+both in ARCHITECTURES; `python _00_main.py --architecture NAME` then trains it.
 """
 
 from importlib import import_module
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # so that the names can be checked without waiting for Keras to load.
 ARCHITECTURES = {
     "fast_cnn": "architectures.fast_cnn",
+    "fast_cnn_half": "architectures.fast_cnn",
+    "fast_cnn_eighth": "architectures.fast_cnn",
     "cnn_mnist_101": "architectures.cnn_mnist_101",
     "keras_example": "architectures.keras_example",
 }

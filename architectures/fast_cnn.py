@@ -1,10 +1,15 @@
-"""The default network: most accuracy per second on an ordinary CPU."""
+"""The default network, most accuracy per second on an ordinary CPU, and two narrower ones."""
 
 import keras
 from keras import layers
 
 
-def fast_cnn(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+def fast_cnn(
+    input_shape: tuple[int, int, int],
+    n_classes: int,
+    filters: tuple[int, int, int, int, int] = (24, 32, 64, 96, 96),
+    name: str = "fast_cnn",
+) -> keras.Model:
     """Return a small convolutional network that is built for training on a CPU.
 
     173,338 parameters and 8.8 million multiply-adds an image at (28, 28, 1) and 10 classes: a
@@ -17,23 +22,26 @@ def fast_cnn(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
     Args:
         input_shape: (height, width, channels).
         n_classes: width of the softmax output.
+        filters: of the five convolutions.
+        name: of the model.
     """
-    model = keras.Sequential([layers.Input(input_shape)], name="fast_cnn")
+    model = keras.Sequential([layers.Input(input_shape)], name=name)
 
-    def convolution(filters, **options):
-        model.add(layers.Conv2D(filters, 3, kernel_initializer="he_normal", **options))
+    def convolution(number, **options):
+        layer = layers.Conv2D(filters[number], 3, kernel_initializer="he_normal", **options)
+        model.add(layer)
 
-    convolution(24, activation="relu")
-    convolution(32, strides=2, use_bias=False)
+    convolution(0, activation="relu")
+    convolution(1, strides=2, use_bias=False)
     model.add(layers.BatchNormalization(momentum=0.9))
     model.add(layers.ReLU())
 
-    convolution(64, padding="same", activation="relu", use_bias=False)
+    convolution(2, padding="same", activation="relu", use_bias=False)
     model.add(layers.MaxPooling2D(2))
     model.add(layers.BatchNormalization(momentum=0.9))
 
-    convolution(96, padding="same", activation="relu")
-    convolution(96, padding="same", activation="relu", use_bias=False)
+    convolution(3, padding="same", activation="relu")
+    convolution(4, padding="same", activation="relu", use_bias=False)
     model.add(layers.MaxPooling2D(2))
     model.add(layers.BatchNormalization(momentum=0.9))
 
@@ -42,3 +50,13 @@ def fast_cnn(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
     # Probabilities in float32 also when the rest computes in bfloat16.
     model.add(layers.Dense(n_classes, activation="softmax", dtype="float32"))
     return model
+
+
+def fast_cnn_half(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+    """Return fast_cnn at half the cost: 84,874 parameters, 4.4 million multiply-adds an image."""
+    return fast_cnn(input_shape, n_classes, (16, 24, 48, 64, 64), "fast_cnn_half")
+
+
+def fast_cnn_eighth(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+    """Return fast_cnn at an eighth of the cost: 22,858 parameters, 1.1 million multiply-adds."""
+    return fast_cnn(input_shape, n_classes, (8, 12, 24, 32, 32), "fast_cnn_eighth")

@@ -12,6 +12,8 @@ from user_error import UserError
     [
         ("cnn_mnist_101", 2_230_506, 33.7),
         ("fast_cnn", 173_338, 8.8),
+        ("fast_cnn_half", 84_874, 4.4),
+        ("fast_cnn_eighth", 22_858, 1.1),
         ("keras_example", 34_826, 2.4),
     ],
 )

@@ -68,6 +68,7 @@ def test_images_change_only_in_training_and_only_with_strength(images):
     varied = np.asarray(layer(images, training=True))
     assert varied.shape == images.shape
     assert (np.abs(varied - images).max(axis=(1, 2, 3)) > 0.1).all()
+    np.testing.assert_array_equal(RandomAffine(seed=1)(images, training=True), images)
     layer.strength.assign(0.0)
     np.testing.assert_allclose(layer(images, training=True), images, atol=1e-6)
 

@@ -1,0 +1,76 @@
+"""Speedrun: how few seconds from the start of the process to 99.0 % and to 99.5 %?
+
+    python -m experiments.speedrun            # both targets, 10 seeds each
+    python -m experiments.speedrun --n 3
+
+The recipes `speedrun_990` and `speedrun_995` (in `_00_main.py`) were chosen on validation images
+and are trained to their fixed last step; nothing is stopped or picked by the test set, which is
+read once at the end of each. The clock runs from the start of the process, so it includes
+importing Keras and loading the data. Killed and started again, it goes on where it was.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from _00_main import PROJECT_DIR, run_program
+from benchmarks.time_to_accuracy import train_in_own_process
+from safe_files import write_atomically
+from user_error import UserError
+
+TARGETS = {"speedrun_990": 0.990, "speedrun_995": 0.995}
+
+
+def make_table(by_recipe: dict[str, list[dict[str, Any]]]) -> str:
+    """Return, for each recipe, seconds and accuracy over the seeds as a Markdown table."""
+    lines = [
+        "| recipe | target | seeds | process in s: median (min to max) | training in s: median "
+        "| test accuracy in %: mean ± std | median | seeds at the target |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for recipe, results in by_recipe.items():
+        process = [result["process_seconds"][-1] for result in results]
+        accuracies = [100 * result["test_accuracy"][-1] for result in results]
+        reached = sum(accuracy >= 100 * TARGETS[recipe] for accuracy in accuracies)
+        cells = [
+            recipe,
+            f"{100 * TARGETS[recipe]:.1f} %",
+            str(len(results)),
+            f"{statistics.median(process):.1f} ({min(process):.1f} to {max(process):.1f})",
+            f"{statistics.median(result['train_seconds'][-1] for result in results):.1f}",
+            f"{statistics.fmean(accuracies):.3f} ± {statistics.stdev(accuracies):.3f}",
+            f"{statistics.median(accuracies):.2f}",
+            f"{reached} of {len(results)}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str]) -> None:
+    """Run the seeds, the two recipes in turn, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--n", type=int, default=10, help="seeds a recipe: 0, 1, ...")
+    parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / "speedrun")
+    own, flags = parser.parse_known_args(arguments)
+    if own.n < 2:
+        raise UserError(f"--n must be 2 or more, got {own.n}: one run has no deviation.")
+    own.folder.mkdir(parents=True, exist_ok=True)
+    by_recipe: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in TARGETS}
+    for seed in range(own.n):
+        for recipe, results in by_recipe.items():
+            output = own.folder / f"{recipe}-{seed}.json"
+            if not output.exists():
+                train_in_own_process(recipe, seed, output, flags)
+            results.append(json.loads(output.read_text()))
+    table = make_table(by_recipe)
+    write_atomically(own.folder / "table.md", table)
+    print(f"\n{table}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(main, sys.argv[1:]))
