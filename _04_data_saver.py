@@ -154,15 +154,25 @@ def save_model(model: "keras.Model", path: Path) -> None:
 
 
 def git_commit() -> str | None:
-    """Return the project's commit, with `-dirty` if files differ from it; None without git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    """Return the project's commit, with `-dirty` if a Python file differs; None without git."""
+    commit = _git("rev-parse", "HEAD")
+    difference = _git("status", "--porcelain", "--", "*.py")  # not the record: runs rewrite it
+    return f"{commit}-dirty" if commit and difference else commit or None
+
+
+def _git(*arguments: str) -> str:
+    """Return what git prints, or an empty string where there is no git or no repository."""
     try:
         answer = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
 
 
 # --- The record --------------------------------------------------------------------------------

@@ -270,6 +270,16 @@ def test_no_git_is_no_error(monkeypatch):
     assert saver.git_commit() is None
 
 
+def test_commit_is_dirty_when_a_python_file_differs(monkeypatch):
+    answers = {"rev-parse": "abc123", "status": ""}
+    monkeypatch.setattr(saver, "_git", lambda command, *_: answers[command])
+    assert saver.git_commit() == "abc123"
+    answers["status"] = " M _00_main.py"
+    assert saver.git_commit() == "abc123-dirty"
+    answers["rev-parse"] = ""
+    assert saver.git_commit() is None
+
+
 def test_saved_model_can_be_loaded(tmp_path, splits):
     model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])
     saver.save_model(model, tmp_path / "model.keras")
