@@ -4,11 +4,11 @@
 
 Its last lines, after some four minutes on two CPU cores:
 
-    Test loss:      0.010912
-    Test accuracy:  99.66 %
-    Misclassified:  34 of 10,000 test images
-    New record:     no, the record is 99.72 %
-    Run folder:     runs/20261121-081530-mnist-fast_cnn-seed2
+    Test loss:      0.009658088333136522
+    Test accuracy:  99.62 %
+    Misclassified:  38 of 10,000 test images
+    New record:     no (before this run: 99.72 %)
+    Run folder:     runs/20261121-090200-mnist-fast_cnn-seed2
 
 To change something, change a constant below, or give it as a flag: `--epochs 20`. `--help` lists
 them all.
