@@ -66,6 +66,7 @@ def test_failed_run_is_reported_and_made_again_next_time(storage, made, monkeypa
     assert run_all("study", seeds(1), storage)["seed 1"]["test_accuracy"] == 0.01
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
 def test_killed_run_is_made_again(storage, made, monkeypatch):
     monkeypatch.setattr(many_runs, "HEARTBEAT_SECONDS", 1)
     study = open_study("study", storage)

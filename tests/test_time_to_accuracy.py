@@ -102,6 +102,7 @@ def test_curve_of_a_real_run_ends_with_its_test_accuracy(tiny_settings, monkeypa
     assert curve["images_per_epoch"] == 1293
 
 
+@pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")  # ImageDataGenerator's
 def test_reference_is_trained_as_its_project_did(tmp_path):
     pytest.importorskip("tensorflow")
     from benchmarks.reference_101 import train_reference
