@@ -81,10 +81,30 @@ def plot_curves(history: Sequence[dict]) -> Figure:
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(alpha=0.3)
     panels[0].set_yscale("log")
+    _spread_high_accuracies(panels[1])
     panels[0].set_title("Cross-entropy loss")
     panels[1].set_title("Accuracy")
     panels[1].legend(loc="lower right")
     return figure
+
+
+def _spread_high_accuracies(panel: plt.Axes) -> None:
+    """Scale the axis by the logarithm of the error, so that 99 and 99.9 % are a decade apart."""
+
+    def forward(accuracy):
+        return -np.log10(np.maximum(100 - np.asarray(accuracy), 0.01))
+
+    def inverse(decades):
+        return 100 - 10 ** -np.asarray(decades)
+
+    values = np.concatenate([line.get_ydata() for line in panel.lines])
+    ticks = np.array([0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.99])
+    low = ticks[ticks <= min(values.min(), 99.9)].max()  # below the top, also where all is right
+    high = ticks[ticks >= min(values.max(), ticks.max())].min()
+    panel.set_yscale("function", functions=(forward, inverse))
+    ticks = ticks[(ticks >= low) & (ticks <= high)]
+    panel.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    panel.set_ylim(low, high)
 
 
 def _mark_polish(panel: plt.Axes, history: Sequence[dict]) -> None:

@@ -60,6 +60,14 @@ def test_curves_without_polish_have_no_shade():
     assert all(not panel.patches for panel in plot_curves(HISTORY[:2]).axes)
 
 
+@pytest.mark.parametrize("accuracy", [0.0, 0.1, 0.5, 0.9934, 1.0])
+def test_accuracy_axis_holds_every_value(accuracy):
+    history = [{**row, "accuracy": accuracy, "val_accuracy": accuracy} for row in HISTORY]
+    panel = plot_curves(history).axes[1]
+    low, high = panel.get_ylim()
+    assert low <= 100 * accuracy <= high + 0.01 and low < high
+
+
 def test_confusion_matrix_is_scikit_learns(predictions):
     labels, probabilities = predictions
     predicted = probabilities.argmax(axis=1)
