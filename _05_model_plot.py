@@ -100,7 +100,7 @@ def _spread_high_accuracies(panel: plt.Axes) -> None:
     values = np.concatenate([line.get_ydata() for line in panel.lines])
     ticks = np.array([0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.99])
     low = ticks[ticks <= min(values.min(), 99.9)].max()  # below the top, also where all is right
-    high = ticks[ticks >= min(values.max(), ticks.max())].min()
+    high = ticks[(ticks >= min(values.max(), ticks.max())) & (ticks > low)].min()
     panel.set_yscale("function", functions=(forward, inverse))
     ticks = ticks[(ticks >= low) & (ticks <= high)]
     panel.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
