@@ -54,7 +54,7 @@ plateau_patience = 3  # epochs without a better validation loss before the rate 
 monitor = "val_loss"  # moves with every image, where val_accuracy moves only when one flips
 optimizer = "adam"  # muon is ahead in the first epochs, and level in the end
 learning_rate = 3e-3  # at the peak of the schedule
-schedule = "linear"  # down to 0 at the last step, which is worth more than any constant rate
+schedule = "linear"  # down to 0 at the last step, so that the final weights have come to rest
 warm_up = 0.15  # share of the steps in which the rate first rises: large steps need good weights
 beta_2 = 0.99  # Adam's memory of squared gradients: shorter than the usual .999, as training is
 rotation = 12.0  # degrees to either side; beyond 25 it costs more than it brings
@@ -208,7 +208,7 @@ RECIPES: dict[str, Settings] = {
 
 
 class RunResult(NamedTuple):
-    """What came out of a run; `metrics` is the content of metrics.json."""
+    """What came out of a run; `metrics` is what metrics.json holds besides `is_record`."""
 
     test_loss: float
     test_accuracy: float  # in [0, 1]

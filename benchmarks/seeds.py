@@ -5,7 +5,7 @@
                                                                # main program changes it
 
 Every seed's test images are read once, at the end; no run is left out. Killed and started again,
-it goes on where it was. Prints a Markdown table and writes it to `runs/seeds-<study>.md`.
+it goes on where it was. Prints a Markdown table and writes it to `runs/<study>.md`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from scipy import stats
 
-from _00_main import PROJECT_DIR, Settings, parse_command_line, run_program
+from _00_main import PROJECT_DIR, Parser, Settings, parse_command_line, run_program
 from experiments.many_runs import run_all
 from safe_files import write_atomically
 from user_error import UserError
@@ -52,6 +52,12 @@ def summarise(values: Sequence[float]) -> Summary:
     )
 
 
+def check_seed_count(n: int) -> None:
+    """Raise UserError for fewer than the two seeds that a standard deviation needs."""
+    if n < 2:
+        raise UserError(f"--n must be 2 or more, got {n}: one run has no deviation.")
+
+
 FIGURES = {  # column of the table -> what it shows of a run's metrics, and its number format
     "test accuracy in %": (lambda metrics: 100 * metrics["test_accuracy"], ".3f"),
     "test loss": (lambda metrics: metrics["test_loss"], ".5f"),
@@ -79,15 +85,18 @@ def make_table(study: str, all_metrics: Sequence[dict]) -> str:
 
 def main(arguments: list[str]) -> None:
     """Run the seeds and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--n", type=int, default=10, help="how many seeds, from --seed on")
-    parser.add_argument("--study", help="name of the study (default: seeds-<recipe>)")
+    parser.add_argument(
+        "--study", help="name of the study (default: seeds-<dataset>-<architecture>)"
+    )
     parser.add_argument("--storage", help="database URL (default: runs/studies.db)")
     own, others = parser.parse_known_args(arguments)
-    if own.n < 2:
-        raise UserError(f"--n must be 2 or more, got {own.n}: one run has no deviation.")
+    check_seed_count(own.n)
     settings, _ = parse_command_line(others)
     study = own.study or f"seeds-{settings.dataset}-{settings.architecture}"
     runs: dict[str, Settings] = {

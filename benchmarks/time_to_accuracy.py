@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from _00_main import PROJECT_DIR, RECIPES, parse_command_line, run_program
+from _00_main import PROJECT_DIR, RECIPES, Parser, parse_command_line, run_program
 from safe_files import write_atomically
 from user_error import UserError, unknown_name
 
@@ -201,8 +201,10 @@ def compare(recipes: list[str], repetitions: int, folder: Path, flags: list[str]
 
 def main(arguments: list[str]) -> None:
     """Compare the recipes; other flags are the main program's, and change every recipe."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        description=__doc__,
+        allow_abbrev=False,  # or --recipe, meant for the main program, would be read as --recipes
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--recipes", nargs="+", default=["default", "keras_example", REFERENCE], metavar="RECIPE"

@@ -5,7 +5,7 @@
 
 The recipes `speedrun_990` and `speedrun_995` (in `_00_main.py`) were chosen on validation images
 and are trained to their fixed last step; nothing is stopped or picked by the test set, which is
-read once at the end of each. The clock runs from the start of the process, so it includes
+read when the training is over. The clock runs from the start of the process, so it includes
 importing Keras and loading the data. Killed and started again, it goes on where it was.
 """
 
@@ -16,10 +16,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from _00_main import PROJECT_DIR, run_program
+from _00_main import PROJECT_DIR, Parser, run_program
+from benchmarks.seeds import check_seed_count, summarise
 from benchmarks.time_to_accuracy import train_in_own_process
 from safe_files import write_atomically
-from user_error import UserError
 
 TARGETS = {"speedrun_990": 0.990, "speedrun_995": 0.995}
 
@@ -34,15 +34,16 @@ def make_table(by_recipe: dict[str, list[dict[str, Any]]]) -> str:
     for recipe, results in by_recipe.items():
         process = [result["process_seconds"][-1] for result in results]
         accuracies = [100 * result["test_accuracy"][-1] for result in results]
-        reached = sum(accuracy >= 100 * TARGETS[recipe] for accuracy in accuracies)
+        accuracy = summarise(accuracies)
+        reached = sum(value >= 100 * TARGETS[recipe] for value in accuracies)
         cells = [
             recipe,
             f"{100 * TARGETS[recipe]:.1f} %",
             str(len(results)),
             f"{statistics.median(process):.1f} ({min(process):.1f} to {max(process):.1f})",
             f"{statistics.median(result['train_seconds'][-1] for result in results):.1f}",
-            f"{statistics.fmean(accuracies):.3f} ± {statistics.stdev(accuracies):.3f}",
-            f"{statistics.median(accuracies):.2f}",
+            f"{accuracy.mean:.3f} ± {accuracy.deviation:.3f}",
+            f"{accuracy.median:.2f}",
             f"{reached} of {len(results)}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -51,14 +52,15 @@ def make_table(by_recipe: dict[str, list[dict[str, Any]]]) -> str:
 
 def main(arguments: list[str]) -> None:
     """Run the seeds, the two recipes in turn, and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--n", type=int, default=10, help="seeds a recipe: 0, 1, ...")
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / "speedrun")
     own, flags = parser.parse_known_args(arguments)
-    if own.n < 2:
-        raise UserError(f"--n must be 2 or more, got {own.n}: one run has no deviation.")
+    check_seed_count(own.n)
     own.folder.mkdir(parents=True, exist_ok=True)
     by_recipe: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in TARGETS}
     for seed in range(own.n):
