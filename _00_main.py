@@ -61,11 +61,13 @@ rotation = 12.0  # degrees to either side; beyond 25 it costs more than it bring
 zoom = 0.12  # +-12 % of width and of height
 shift = 0.1  # +-10 % of width and height: +-2.8 pixels
 shear = 8.0  # degrees: how slanted people write
+figures = "all"  # and report.html: some 20 s; or quick, without t-SNE; or none
 precision = "float32"  # mixed_bfloat16 is faster on GPUs and AVX512_BF16 CPUs, slower elsewhere
 
 OPTIMIZER_NAMES = ("adam", "muon")
 SCHEDULES = ("linear", "constant")
 MONITORS = ("val_loss", "val_accuracy")
+FIGURE_EXTENTS = ("all", "quick", "none")
 PRECISIONS = ("float32", "mixed_bfloat16")
 PROJECT_DIR = Path(__file__).resolve().parent
 
@@ -105,6 +107,7 @@ class Settings:
     shear: float = setting(shear, "largest shear, in degrees")
     precision: str = setting(precision, " or ".join(PRECISIONS))
     output_dir: str = setting(str(PROJECT_DIR), "where runs/ and the record are")
+    figures: str = setting(figures, "all, quick (without the slow t-SNE maps) or none")
     show: bool = setting(False, "open the figures in windows, too")
 
     def __post_init__(self):
@@ -115,6 +118,7 @@ class Settings:
             ("schedule", SCHEDULES),
             ("monitor", MONITORS),
             ("precision", PRECISIONS),
+            ("figures", FIGURE_EXTENTS),
         ):
             if getattr(self, name) not in valid:
                 raise unknown_name(name, getattr(self, name), valid)
@@ -278,15 +282,9 @@ def run(
         }
         is_record = data_saver.save_run(training.model, settings, metrics, machine, run_folder)
 
-    # 5. Plot.
+    # 5. Plot: the figures, and one page that shows them all.
     model_plot.plot_run(
-        run_folder,
-        training.history,
-        splits.x_test,
-        splits.y_test,
-        test.probabilities,
-        data_loader.DATA_SETS[settings.dataset].class_names,
-        settings.show,
+        run_folder, training.model, splits, test.probabilities, settings.figures, settings.show
     )
     result = RunResult(
         test.loss, test.accuracy, metrics["n_misclassified"], is_record, run_folder, metrics

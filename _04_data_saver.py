@@ -116,7 +116,7 @@ def record_parameters(
     settings: Settings, metrics: Mapping[str, Any], machine: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what the record notes: everything but the user's own paths."""
-    own = ("output_dir", "data_dir", "show")
+    own = ("output_dir", "data_dir", "figures", "show")
     chosen = {k: v for k, v in dataclasses.asdict(settings).items() if k not in own}
     measured = {k: v for k, v in metrics.items() if not k.startswith("test_")}
     return chosen | measured | {"machine": dict(machine), "git_commit": git_commit()}

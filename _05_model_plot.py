@@ -1,197 +1,199 @@
-"""Step 5: the figures of a run.
+"""Step 5: every figure of a run, and the report that shows them.
 
-Every function returns a matplotlib Figure and takes plain arrays, so that notebooks can use it.
-Colours are from the Okabe-Ito palette and differ in lightness too.
+    python _05_model_plot.py runs/<folder>                              # all of them
+    python _05_model_plot.py runs/<folder> filters --layer conv2d_1
+    python _05_model_plot.py runs/<folder> activations --layer conv2d --image 7
+
+A run draws them at its end; this command draws any of them again, without training. What there is
+to draw is in `figures/catalogue.py`.
 """
 
+import argparse
+import shlex
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib
-import matplotlib.pyplot as plt
-import numpy as np
-import seaborn as sns
-from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
-from sklearn.metrics import confusion_matrix
-
+from _04_data_saver import read_json
+from keras_backend import prepare
 from safe_files import cannot_write
+from user_error import UserError, unknown_name
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#767676"
-DOTS_PER_INCH = 150
-GALLERY_COLUMNS, GALLERY_ROWS = 8, 6
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from _02_data_preprocess import Splits
+    from figures.catalogue import Choice, Material
 
 
 def plot_run(
     folder: Path,
-    history: Sequence[dict],
-    images: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    class_names: Sequence[str],
+    model: "keras.Model",
+    splits: "Splits",
+    probabilities: "np.ndarray",
+    extent: str = "all",
     show: bool = False,
 ) -> None:
-    """Draw every figure of a run and save it as PNG in its folder.
+    """Draw the figures of a finished run into its folder, and write its report.
 
     Args:
-        folder: the run folder.
-        history: the rows of history.csv.
-        images: float32 (n, 28, 28, 1), the test images.
-        labels: int (n,), their true classes.
-        probabilities: float32 (n, n_classes), what the model made of them.
-        class_names: a name a class.
+        folder: the run folder; settings, history and metrics are read from it.
+        model: the trained classifier.
+        splits: the data that it was trained on.
+        probabilities: float32 (n_test, n_classes), what the model makes of the test images.
+        extent: all; quick, without those that take seconds; or none, which also leaves out the
+            report.
         show: also open the figures in windows, and wait until they are closed.
+
+    Raises:
+        UserError: the folder cannot be written.
     """
+    if extent == "none":
+        return
+    from figures.catalogue import choose_figures
+
+    material = gather(folder, model, splits, probabilities)
+    draw(folder, material, choose_figures(model, extent), show=show)
+
+
+def gather(
+    folder: Path, model: "keras.Model", splits: "Splits", probabilities: "np.ndarray"
+) -> "Material":
+    """Return what the figures are drawn from, with settings and history as the folder has them."""
+    from _01_data_loader import DATA_SETS
+    from _03_model_training import read_history
+    from figures.catalogue import Material
+
+    settings = read_json(folder / "settings.json")["settings"]
+    class_names = DATA_SETS[settings["dataset"]].class_names
+    history = read_history(folder / "history.csv")
+    return Material(settings, history, model, splits, probabilities, class_names)
+
+
+def draw(
+    folder: Path,
+    material: "Material",
+    names: Sequence[str],
+    choice: "Choice | None" = None,
+    show: bool = False,
+) -> None:
+    """Draw figures by name, save each as PNG in the folder, and write the report.
+
+    Raises:
+        UserError: no such layer or image, or the folder cannot be written.
+    """
+    import matplotlib
+
     if not show:
         matplotlib.use("Agg")  # draws without a screen
-    with plt.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figures = {
-            "curves": plot_curves(history),
-            "confusion_matrix": plot_confusion_matrix(
-                labels, probabilities.argmax(axis=1), class_names
-            ),
-            "misclassified": plot_misclassified(images, labels, probabilities, class_names),
-        }
-    for name, figure in figures.items():
-        path = folder / f"{name}.png"
-        try:
-            figure.savefig(path, dpi=DOTS_PER_INCH, bbox_inches="tight")
-        except OSError as error:
-            raise cannot_write(path, error) from error
+    import matplotlib.pyplot as plt
+
+    from figures.catalogue import FIGURES, Choice
+    from figures.report import write_report
+    from figures.style import RC_PARAMS
+
+    choice = choice or Choice()
+    with plt.rc_context(RC_PARAMS):
+        for name in names:
+            start = time.perf_counter()
+            print(f"Drawing:  {name} ...", end=" ", flush=True)
+            figure = FIGURES[name].draw(material, choice)
+            save_figure(figure, folder / f"{name}{choice.suffix(FIGURES[name].uses)}.png")
+            print(f"{time.perf_counter() - start:.1f} s", flush=True)
+            if not show:
+                plt.close(figure)
+    print(f"Report:   {write_report(folder)}")
     if show:
         plt.show()
-    for figure in figures.values():
-        plt.close(figure)
+        plt.close("all")
 
 
-def plot_curves(history: Sequence[dict]) -> Figure:
-    """Draw training and validation loss (logarithmic) and accuracy over the epochs."""
-    figure, panels = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    epochs = [int(row["epoch"]) for row in history]
-    for panel, metric in zip(panels, ("loss", "accuracy"), strict=True):
-        scale = 100 if metric == "accuracy" else 1
-        for key, name, colour, marker in (
-            (metric, "training", BLUE, "o"),
-            (f"val_{metric}", "validation", ORANGE, "s"),
-        ):
-            values = [scale * row[key] for row in history]
-            panel.plot(epochs, values, color=colour, marker=marker, markersize=4, label=name)
-        _mark_polish(panel, history)
-        panel.set(xlabel="epoch", ylabel="accuracy in %" if metric == "accuracy" else "loss")
-        panel.xaxis.get_major_locator().set_params(integer=True)
-        panel.grid(alpha=0.3)
-    panels[0].set_yscale("log")
-    _spread_high_accuracies(panels[1])
-    panels[0].set_title("Cross-entropy loss")
-    panels[1].set_title("Accuracy")
-    panels[1].legend(loc="lower right")
-    return figure
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Save a figure as PNG, with its title as metadata, which the report reads aloud.
 
-
-def _spread_high_accuracies(panel: plt.Axes) -> None:
-    """Scale the axis by the logarithm of the error, so that 99 and 99.9 % are a decade apart."""
-
-    def forward(accuracy):
-        return -np.log10(np.maximum(100 - np.asarray(accuracy), 0.01))
-
-    def inverse(decades):
-        return 100 - 10 ** -np.asarray(decades)
-
-    values = np.concatenate([line.get_ydata() for line in panel.lines])
-    ticks = np.array([0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.99])
-    low = ticks[ticks <= min(values.min(), 99.9)].max()  # below the top, also where all is right
-    high = ticks[(ticks >= min(values.max(), ticks.max())) & (ticks > low)].min()
-    panel.set_yscale("function", functions=(forward, inverse))
-    ticks = ticks[(ticks >= low) & (ticks <= high)]
-    panel.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    panel.set_ylim(low, high)
-
-
-def _mark_polish(panel: plt.Axes, history: Sequence[dict]) -> None:
-    """Shade the epochs that were trained on unchanged images."""
-    polish = [int(row["epoch"]) for row in history if row["phase"] == "polish"]
-    if polish:
-        panel.axvspan(polish[0] - 0.5, polish[-1] + 0.5, color=GREY, alpha=0.15, label="polish")
-
-
-def plot_confusion_matrix(
-    labels: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]
-) -> Figure:
-    """Draw how often each class was taken for which, with counts; empty cells stay empty."""
-    n = len(class_names)
-    counts = confusion_matrix(labels, predicted, labels=range(n))
-    errors = counts.sum() - np.trace(counts)
-    figure, panel = plt.subplots(figsize=(7.5, 6.5), layout="constrained")
-    sns.heatmap(
-        counts,
-        mask=counts == 0,
-        annot=True,
-        fmt="d",
-        cmap="Blues",
-        # Logarithmic: on a linear scale four errors look like none beside a thousand hits.
-        norm=LogNorm(vmin=1, vmax=max(2, counts.max())),
-        xticklabels=class_names,
-        yticklabels=class_names,
-        linewidths=0.5,
-        linecolor="#E5E5E5",
-        cbar_kws={"label": "images (logarithmic)"},
-        ax=panel,
-    )
-    panel.set(xlabel="predicted class", ylabel="true class")
-    panel.set_title(f"Confusion matrix: {errors:,} of {counts.sum():,} test images misclassified")
-    if max(len(name) for name in class_names) > 2:
-        panel.tick_params(axis="x", rotation=45)
-    panel.tick_params(axis="y", rotation=0)
-    return figure
-
-
-def rank_misclassified(
-    labels: np.ndarray, probabilities: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the misclassified images, the most confidently wrong first.
-
-    Args:
-        labels: int (n,), the true classes.
-        probabilities: float (n, n_classes).
-
-    Returns:
-        Their indices, and for each the difference: probability of the predicted class minus
-        probability of the true class.
+    Raises:
+        UserError: the file cannot be written.
     """
-    predicted = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
-    difference = probabilities[wrong, predicted[wrong]] - probabilities[wrong, labels[wrong]]
-    order = np.argsort(-difference, kind="stable")
-    return wrong[order], difference[order]
+    from figures.style import DOTS_PER_INCH
+
+    title = {"Title": figure.get_suptitle().replace("\n", ". ")}
+    try:
+        figure.savefig(path, dpi=DOTS_PER_INCH, metadata=title)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
-def plot_misclassified(
-    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
-) -> Figure:
-    """Draw the misclassified images, each with predicted class, true class and difference."""
-    wrong, differences = rank_misclassified(labels, probabilities)
-    shown = min(len(wrong), GALLERY_COLUMNS * GALLERY_ROWS)
-    rows = max(1, -(-shown // GALLERY_COLUMNS))
-    figure, panels = plt.subplots(
-        rows,
-        GALLERY_COLUMNS,
-        figsize=(1.45 * GALLERY_COLUMNS, 1.95 * rows + 0.9),
-        layout="constrained",
-        squeeze=False,
+# --- Drawing again, from a run folder -----------------------------------------------------------
+
+
+def check_finished(folder: Path) -> None:
+    """Raise UserError unless this is the folder of a run that came to its end."""
+    if not (folder / "settings.json").exists():
+        raise UserError(f"{folder} is no run folder: it has no settings.json.")
+    for name in ("model.keras", "metrics.json"):
+        if not (folder / name).exists():
+            raise UserError(
+                f"{folder} has no {name}: its run did not come to its end. Go on with "
+                f"python _00_main.py --resume {shlex.quote(str(folder))}"
+            )
+
+
+def read_run(folder: Path) -> "Material":
+    """Load the model and the data of a finished run, and predict its test images.
+
+    Raises:
+        UserError: a file of the folder cannot be read, or its data set cannot be loaded.
+    """
+    import keras
+
+    from _01_data_loader import load_data
+    from _02_data_preprocess import preprocess
+    from _03_model_training import evaluate
+
+    settings = read_json(folder / "settings.json")["settings"]
+    model = keras.saving.load_model(folder / "model.keras")
+    arrays = load_data(settings["dataset"], settings["data_dir"])
+    splits = preprocess(arrays, settings["val_size"], settings["seed"])
+    return gather(
+        folder, model, splits, evaluate(model, splits.x_test, splits.y_test).probabilities
     )
-    for panel in panels.flat:
-        panel.axis("off")
-    for panel, index, difference in zip(panels.flat, wrong, differences, strict=False):
-        panel.imshow(images[index, ..., 0], cmap="gray_r", vmin=0, vmax=1)
-        predicted = class_names[probabilities[index].argmax()]
-        panel.set_title(
-            f"pred. {predicted}\ntrue {class_names[labels[index]]}\ndiff. {difference:.2f}",
-            fontsize=9,
-        )
-    which = "all" if shown == len(wrong) else f"the first {shown} of"
-    figure.suptitle(
-        f"Misclassified test images ({which} {len(wrong):,}), most confidently wrong first\n"
-        "diff. = probability of the predicted class - probability of the true class",
-        fontsize=11,
+
+
+def main(arguments: list[str]) -> None:
+    """Draw what the command line names, or all.
+
+    Raises:
+        UserError: an unknown figure or layer, or not a finished run's folder.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    return figure
+    parser.add_argument("run_folder", type=Path)
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help="by default all")
+    parser.add_argument("--layer", help="for filters, activations and embeddings: a layer's name")
+    parser.add_argument("--image", type=int, help="for activations: the index of a test image")
+    parser.add_argument("--show", action="store_true", help="open the figures in windows, too")
+    given = parser.parse_args(arguments)
+    check_finished(given.run_folder)
+    settings = read_json(given.run_folder / "settings.json")["settings"]
+    prepare(settings["seed"], settings["precision"])
+    from figures.catalogue import FIGURES, Choice, choose_figures
+
+    for name in given.figures:
+        if name not in FIGURES:
+            raise unknown_name("figure", name, FIGURES)
+    material = read_run(given.run_folder)
+    names = given.figures or choose_figures(material.model, "all")
+    draw(given.run_folder, material, names, Choice(given.layer, given.image), given.show)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except UserError as user_error:
+        print(f"error: {user_error}", file=sys.stderr)
+        sys.exit(2)

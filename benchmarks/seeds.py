@@ -97,7 +97,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--storage", help="database URL (default: runs/studies.db)")
     own, others = parser.parse_known_args(arguments)
     check_seed_count(own.n)
-    settings, _ = parse_command_line(others)
+    settings, _ = parse_command_line(["--figures=none", *others])
     study = own.study or f"seeds-{settings.dataset}-{settings.architecture}"
     runs: dict[str, Settings] = {
         f"seed {seed}": dataclasses.replace(settings, seed=seed)

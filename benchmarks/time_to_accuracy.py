@@ -47,7 +47,13 @@ def worker(recipe: str, seed: int, process_started: float, output: Path, flags: 
         flags: flags of the main program that change the recipe.
     """
     settings, _ = parse_command_line(
-        [f"--recipe={recipe}", f"--seed={seed}", f"--output-dir={output.with_suffix('')}", *flags]
+        [
+            f"--recipe={recipe}",
+            f"--seed={seed}",
+            f"--output-dir={output.with_suffix('')}",
+            "--figures=none",
+            *flags,
+        ]
     )
     if recipe == REFERENCE:
         from benchmarks.reference_101 import train_reference as train_recipe

@@ -49,14 +49,20 @@ def tiny_architecture():
         yield
 
 
-@pytest.fixture
-def tiny_settings(tmp_path, tiny_architecture) -> Settings:
-    """A run of seconds: two varied epochs and one of polish on the small digits."""
+def make_tiny_settings(output_dir) -> Settings:
+    """Return a run of seconds: two varied epochs and one of polish on the small digits."""
     return Settings(
         dataset="digits",
         architecture="tiny",
         epochs=2,
         polish_epochs=1,
         learning_rate=0.01,
-        output_dir=str(tmp_path / "out"),
+        figures="none",
+        output_dir=str(output_dir),
     )
+
+
+@pytest.fixture
+def tiny_settings(tmp_path, tiny_architecture) -> Settings:
+    """Settings of a run of seconds."""
+    return make_tiny_settings(tmp_path / "out")

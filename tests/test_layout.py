@@ -13,7 +13,7 @@ FLOORS = (  # from the ground up: a file imports only from its own floor or thos
     ("architectures",),
     ("_01_data_loader",),
     ("_02_data_preprocess",),
-    ("_03_model_training", "_04_data_saver", "_05_model_plot"),
+    ("_03_model_training", "_04_data_saver", "_05_model_plot", "figures"),
     ("_00_main",),
     ("experiments", "benchmarks", "apps"),
 )

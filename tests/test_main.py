@@ -10,6 +10,7 @@ import _00_main
 import _03_model_training as training
 from _00_main import RECIPES, Settings, main, parse_command_line, run
 from _02_data_preprocess import scale
+from figures.catalogue import FIGURES
 from user_error import UserError
 
 
@@ -19,6 +20,7 @@ def tiny_flags(folder, *others):
         "--architecture=tiny",
         "--epochs=2",
         "--learning-rate=0.01",
+        "--figures=none",
         f"--output-dir={folder}",
         *others,
     ]
@@ -28,15 +30,14 @@ def tiny_flags(folder, *others):
 
 
 def test_a_run_trains_saves_and_reports(tmp_path, capsys, digits):
-    assert main(["--dataset", "digits", "--epochs", "3", "--output-dir", str(tmp_path)]) == 0
+    flags = ["--dataset", "digits", "--epochs", "3", "--figures", "quick"]
+    assert main([*flags, "--output-dir", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     (folder,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(r"\d{8}-\d{6}-digits-fast_cnn-seed2", folder.name)
-    files = {
-        "confusion_matrix.png", "curves.png", "history.csv", "metrics.json",
-        "misclassified.png", "model.keras", "settings.json",
-    }  # fmt: skip
-    assert {path.name for path in folder.iterdir()} == files
+    files = {"history.csv", "metrics.json", "model.keras", "report.html", "settings.json"}
+    figures = {f"{name}.png" for name, kind in FIGURES.items() if not kind.is_slow}
+    assert {path.name for path in folder.iterdir()} == files | figures
 
     metrics = json.loads((folder / "metrics.json").read_text())
     n_wrong = metrics["n_misclassified"]
@@ -226,6 +227,7 @@ def test_recipe_101_is_the_course_projects_and_flags_change_it():
         (["--dataset", "mnits"], "Did you mean 'mnist'"),
         (["--architecture", "cnn_mnist_102"], "Did you mean 'cnn_mnist_101'"),
         (["--schedule", "liner"], "Did you mean 'linear'"),
+        (["--figures", "quik"], "Did you mean 'quick'"),
         (["--recipe", "defualt"], "Did you mean 'default'"),
         (["--epoch", "3"], "unknown flag '--epoch'. Did you mean '--epochs'"),
         (["--Epochs=3"], "unknown flag '--Epochs'. Did you mean '--epochs'"),

@@ -1,148 +1,142 @@
+import shutil
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from sklearn.metrics import confusion_matrix
+from PIL import Image
 
-from _05_model_plot import (
-    plot_confusion_matrix,
-    plot_curves,
-    plot_misclassified,
-    plot_run,
-    rank_misclassified,
-)
+from _00_main import run
+from _03_model_training import evaluate
+from _05_model_plot import check_finished, draw, main, plot_run, read_run
+from figures.catalogue import FIGURES, Choice, choose_figures
+from figures.run import rank_misclassified
+from tests.conftest import make_tiny_settings
 from user_error import UserError
 
-KEYS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy")
-HISTORY = [
-    dict(zip(KEYS, row, strict=True))
-    for row in (
-        (1.0, "augmented", 0.5, 0.80, 0.40, 0.90),
-        (2.0, "augmented", 0.2, 0.90, 0.10, 0.95),
-        (3.0, "polish", 0.1, 0.97, 0.05, 0.99),
-    )
-]
+QUICK = [name for name, kind in FIGURES.items() if not kind.is_slow]
 
 
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory, tiny_architecture):
+    """Return the folder of a finished run without figures."""
+    settings = make_tiny_settings(tmp_path_factory.mktemp("finished"))
+    return run(settings).run_folder
 
 
 @pytest.fixture
-def predictions(splits):
-    """Random probabilities, right for some nine images of ten."""
-    random = np.random.default_rng(0)
-    labels = splits.y_test
-    logits = random.normal(size=(len(labels), 10))
-    logits[np.arange(len(labels)), labels] += 3
-    exponentials = np.exp(logits)
-    return labels, (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+def folder(finished_run, tmp_path):
+    """Return a copy of that folder, to draw into."""
+    return shutil.copytree(finished_run, tmp_path / "run")
 
 
-def test_curves_show_the_history_and_mark_the_polish():
-    loss, accuracy = plot_curves(HISTORY).axes
-    lines = {line.get_label(): line for line in accuracy.lines}
-    np.testing.assert_allclose(lines["training"].get_ydata(), [80, 90, 97])
-    np.testing.assert_allclose(lines["validation"].get_ydata(), [90, 95, 99])
-    np.testing.assert_allclose(loss.lines[0].get_ydata(), [0.5, 0.2, 0.1])
-    np.testing.assert_array_equal(loss.lines[1].get_xdata(), [1, 2, 3])
-    (shade,) = accuracy.patches
-    assert (shade.get_x(), shade.get_width()) == (2.5, 1.0)
-    assert [text.get_text() for text in accuracy.get_legend().texts] == [
-        "training",
-        "validation",
-        "polish",
-    ]
+def pictures(folder):
+    return {path.stem for path in folder.glob("*.png")}
 
 
-def test_curves_without_polish_have_no_shade():
-    assert all(not panel.patches for panel in plot_curves(HISTORY[:2]).axes)
-
-
-@pytest.mark.parametrize("accuracy", [0.0, 0.1, 0.5, 0.9934, 1.0])
-def test_accuracy_axis_holds_every_value(accuracy):
-    history = [{**row, "accuracy": accuracy, "val_accuracy": accuracy} for row in HISTORY]
-    panel = plot_curves(history).axes[1]
-    low, high = panel.get_ylim()
-    assert low <= 100 * accuracy <= high + 0.01 and low < high
-
-
-def test_confusion_matrix_is_scikit_learns(predictions):
-    labels, probabilities = predictions
-    predicted = probabilities.argmax(axis=1)
-    panel = plot_confusion_matrix(labels, predicted, "0123456789").axes[0]
-    expected = confusion_matrix(labels, predicted)
-    drawn = panel.collections[0].get_array().reshape(10, 10)
-    np.testing.assert_array_equal(drawn.filled(0), expected)
-    # Only cells that are not 0 carry a number, each in its own place.
-    for text in panel.texts:
-        column, row = (int(coordinate) for coordinate in text.get_position())
-        assert int(text.get_text()) == expected[row, column]
-    assert len(panel.texts) == np.count_nonzero(expected)
-    assert f"{(labels != predicted).sum()} of {len(labels)}" in panel.get_title()
-
-
-def test_confusion_matrix_names_long_classes():
-    panel = plot_confusion_matrix(np.array([0, 1]), np.array([0, 0]), ["Ankle boot", "Bag"]).axes[0]
-    assert [label.get_text() for label in panel.get_yticklabels()] == ["Ankle boot", "Bag"]
-
-
-def test_misclassified_are_ranked_by_probability_difference(predictions):
-    labels, probabilities = predictions
-    wrong, differences = rank_misclassified(labels, probabilities)
-    recomputed = sorted(
-        (
-            (max(p) - p[label], index)
-            for index, (p, label) in enumerate(zip(probabilities.tolist(), labels, strict=True))
-            if p.index(max(p)) != label
-        ),
-        key=lambda pair: -pair[0],
-    )
-    assert len(wrong) > 10
-    np.testing.assert_array_equal(wrong, [index for _, index in recomputed])
-    np.testing.assert_allclose(differences, [d for d, _ in recomputed], rtol=1e-5)
-
-
-def test_gallery_shows_each_error_with_its_own_labels(splits, predictions):
-    labels, probabilities = predictions
-    wrong, differences = rank_misclassified(labels, probabilities)
-    figure = plot_misclassified(splits.x_test, labels, probabilities, "0123456789")
-    panels = [panel for panel in figure.axes if panel.images]
-    assert len(panels) == min(len(wrong), 48)
-    for panel, index, difference in zip(panels, wrong, differences, strict=False):
-        np.testing.assert_array_equal(panel.images[0].get_array(), splits.x_test[index, ..., 0])
-        assert panel.get_title() == (
-            f"pred. {probabilities[index].argmax()}\ntrue {labels[index]}\ndiff. {difference:.2f}"
-        )
-
-
-def test_gallery_of_a_faultless_model(splits):
-    probabilities = np.eye(10, dtype=np.float32)[splits.y_test]
-    figure = plot_misclassified(splits.x_test, splits.y_test, probabilities, "0123456789")
-    assert "all 0" in figure.get_suptitle() and not any(panel.images for panel in figure.axes)
-
-
-def test_gallery_of_many_errors_says_how_many_it_leaves_out(splits):
-    probabilities = np.eye(10, dtype=np.float32)[(splits.y_test + 1) % 10]
-    figure = plot_misclassified(splits.x_test, splits.y_test, probabilities, "0123456789")
-    assert f"the first 48 of {len(splits.y_test)}" in figure.get_suptitle()
-
-
-@pytest.mark.parametrize("show", [False, True])
-def test_run_figures_are_saved_and_shown_on_demand(
-    tmp_path, splits, predictions, monkeypatch, show
-):
-    shown = []
-    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.get_fignums()))
-    labels, probabilities = predictions
-    plot_run(tmp_path, HISTORY, splits.x_test, labels, probabilities, "0123456789", show)
-    names = ["confusion_matrix.png", "curves.png", "misclassified.png"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
-    assert len(shown) == show and (not show or len(shown[0]) == 3)
+@pytest.mark.parametrize(("extent", "expected"), [("quick", set(QUICK)), ("none", set())])
+def test_a_run_draws_as_much_as_it_is_told(folder, extent, expected):
+    material = read_run(folder)
+    plot_run(folder, material.model, material.splits, material.probabilities, extent)
+    assert pictures(folder) == expected
+    assert (folder / "report.html").exists() == bool(expected)
     assert plt.get_fignums() == []
 
 
-def test_figures_that_cannot_be_written(tmp_path, splits, predictions):
+def test_all_figures_can_be_drawn_again_without_training(folder, capsys, splits):
+    (folder / "curves.png").write_bytes(b"old")
+    main([str(folder)])
+    assert pictures(folder) == FIGURES.keys()
+    printed = capsys.readouterr().out
+    assert all(f"Drawing:  {name} ... " in printed for name in FIGURES)
+    for name in FIGURES:
+        with Image.open(folder / f"{name}.png") as image:
+            assert min(image.size) > 250 and image.text["Title"]
+    assert "report.html" in printed
+
+
+def test_the_run_that_is_read_is_the_run_that_was_made(folder):
+    material = read_run(folder)
+    assert material.settings["architecture"] == "tiny" and len(material.history) == 3
+    test = evaluate(material.model, material.splits.x_test, material.splits.y_test)
+    np.testing.assert_array_equal(test.probabilities, material.probabilities)
+    wrong, _ = rank_misclassified(material.splits.y_test, material.probabilities)
+    with Image.open(draw_one(folder, material, "misclassified")) as image:
+        assert f" {len(wrong)})" in image.text["Title"]
+
+
+def draw_one(folder, material, name, **choice):
+    before = set(folder.glob("*.png"))
+    draw(folder, material, [name], Choice(**choice))
+    (path,) = set(folder.glob("*.png")) - before
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "choice", "file"),
+    [
+        ("filters", {"layer": "conv2d"}, "filters-conv2d.png"),
+        ("activations", {"layer": "conv2d", "image": 3}, "activations-conv2d-image3.png"),
+        ("activations", {"image": 0}, "activations-image0.png"),
+        ("curves", {"layer": "conv2d", "image": 3}, "curves.png"),
+    ],
+)
+def test_a_choice_names_the_file(folder, name, choice, file):
+    material = read_run(folder)
+    if "layer" in choice:  # names of layers count up over all models of a process
+        own = next(layer.name for layer in material.model.layers if "conv2d" in layer.name)
+        choice, file = choice | {"layer": own}, file.replace("conv2d", own)
+    assert draw_one(folder, material, name, **choice).name == file
+
+
+def test_figures_are_shown_on_demand(folder, monkeypatch):
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.get_fignums()))
+    draw(folder, read_run(folder), ["samples", "per_class"], show=True)
+    assert len(shown) == 1 and len(shown[0]) == 2
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["filtres"], "unknown figure 'filtres'. Did you mean 'filters'? Valid: activations, "),
+        (["filters", "--layer", "nope"], "unknown convolution 'nope'. Valid: conv2d"),
+        (["embeddings", "--layer", "nope"], "unknown embedding layer 'nope'. Valid: "),
+        (["activations", "--image", "360"], "--image must be from 0 to 359, got 360"),
+        (["activations", "--image", "-1"], "--image must be from 0 to 359, got -1"),
+    ],
+)
+def test_names_and_numbers_that_do_not_exist(folder, arguments, message):
+    with pytest.raises(UserError) as caught:
+        main([str(folder), *arguments])
+    assert message in str(caught.value)
+    assert pictures(folder) == set()
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(UserError, match="is no run folder: it has no settings.json"):
+        main([str(tmp_path)])
+
+
+@pytest.mark.parametrize("name", ["model.keras", "metrics.json"])
+def test_a_run_that_is_not_finished(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=f"has no {name}: .* --resume"):
+        check_finished(folder)
+
+
+def test_figures_that_cannot_be_written(folder, tmp_path):
+    material = read_run(folder)
     with pytest.raises(UserError, match="cannot write"):
-        plot_run(tmp_path / "none", HISTORY, splits.x_test, *predictions, "0123456789")
+        draw(tmp_path / "none", material, ["samples"])
+
+
+def test_a_network_without_convolutions_draws_the_rest(tiny_architecture):
+    import keras
+
+    dense = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
+    assert set(FIGURES) - set(choose_figures(dense, "all")) == {"filters", "activations"}
+    linear = keras.Sequential([keras.Input((784,)), keras.layers.Dense(10)])
+    assert "embeddings" not in choose_figures(linear, "all")

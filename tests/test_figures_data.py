@@ -1,0 +1,80 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+
+from _02_data_preprocess import RandomAffine
+from figures.data import (
+    N_VARIATIONS,
+    SAMPLES_A_CLASS,
+    plot_augmentation,
+    plot_clusters,
+    plot_samples,
+    purity,
+)
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
+
+
+def test_samples_stand_in_the_row_of_their_class(splits):
+    figure = plot_samples(splits.x_train, splits.y_train, "0123456789")
+    assert len(figure.axes) == 10 * SAMPLES_A_CLASS
+    for place, panel in enumerate(figure.axes):
+        of_class = splits.x_train[splits.y_train == place // SAMPLES_A_CLASS]
+        expected = of_class[place % SAMPLES_A_CLASS, ..., 0]
+        np.testing.assert_array_equal(panel.images[0].get_array(), expected)
+    names = [panel.get_ylabel() for panel in figure.axes[::SAMPLES_A_CLASS]]
+    assert names == list("0123456789")
+
+
+def test_augmentation_shows_the_image_and_its_variations(splits):
+    image = splits.x_train[0]
+    figure = plot_augmentation(RandomAffine(12, 0.12, 0.1, 8, seed=1), image, "7")
+    drawn = [panel.images[0].get_array() for panel in figure.axes]
+    assert len(drawn) == N_VARIATIONS + 1
+    np.testing.assert_array_equal(drawn[0], image[..., 0])
+    assert all(not np.array_equal(drawn[0], variation) for variation in drawn[1:])
+    assert len({variation.tobytes() for variation in drawn}) == N_VARIATIONS + 1
+    expected = RandomAffine(12, 0.12, 0.1, 8, seed=1)(
+        np.repeat(image[None], N_VARIATIONS, axis=0), training=True
+    )
+    np.testing.assert_allclose(drawn[1:], np.asarray(expected)[..., 0])
+
+
+def test_a_run_without_augmentation_says_so(splits):
+    title = plot_augmentation(RandomAffine(seed=1), splits.x_train[0], "7").get_suptitle()
+    assert "no augmentation" in title
+
+
+def test_purity_equals_a_count_by_hand():
+    labels, clusters = np.array([0, 0, 0, 1, 1, 2]), np.array([5, 5, 7, 7, 7, 7])
+    assert purity(labels, clusters) == pytest.approx((2 + 2) / 6)
+    assert purity(labels, labels) == 1
+
+
+def test_clusters_are_scikit_learns(splits):
+    figure = plot_clusters(splits.x_train, splits.y_train, "0123456789", n_points=200)
+    chosen = np.random.default_rng(0).permutation(len(splits.y_train))[:200]
+    pixels = splits.x_train[chosen].reshape(200, -1)
+    labels = splits.y_train[chosen]
+    clusters = KMeans(10, n_init=10, random_state=0).fit_predict(pixels)
+    title = figure.axes[2].get_title()
+    assert f"purity {purity(labels, clusters):.2f}" in title
+    assert f"adjusted Rand index {adjusted_rand_score(labels, clusters):.2f}" in title
+    by_class, by_cluster = figure.axes[1].collections, figure.axes[2].collections
+    for number in range(10):
+        points = by_class[number].get_offsets()
+        assert len(points) == (labels == number).sum()
+        assert len(by_cluster[number].get_offsets()) == (clusters == number).sum()
+        majority = np.bincount(labels[clusters == number]).argmax()
+        assert figure.axes[2].texts[number].get_text() == str(majority)
+
+
+def test_clusters_of_fewer_images_than_classes():
+    images = np.random.default_rng(0).random((6, 28, 28, 1), np.float32)
+    assert len(plot_clusters(images, np.arange(6), "0123456789").axes) == 3

@@ -1,0 +1,188 @@
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from keras import layers
+
+from architectures import ARCHITECTURES, build_architecture
+from figures.network import (
+    choose_points,
+    convolutions,
+    default_embedding,
+    describe_layer,
+    mosaic,
+    outputs_of,
+    plot_activations,
+    plot_embeddings,
+    plot_filters,
+    plot_network,
+    reduce_by_tsne,
+)
+from user_error import UserError
+
+SHAPE = (28, 28, 1)
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Return a small network with two convolutions and a hidden Dense layer."""
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [
+            layers.Input(SHAPE),
+            layers.Conv2D(5, 3, strides=2, activation="relu", name="first"),
+            layers.Conv2D(7, (3, 5), name="second"),
+            layers.MaxPooling2D(2, name="pool"),
+            layers.Flatten(name="flat"),
+            layers.Dense(6, activation="relu", name="hidden"),
+            layers.Dense(10, activation="softmax", name="output"),
+        ],
+        name="small",
+    )
+
+
+def images_in(figure):
+    return [panel.images[0].get_array() for panel in figure.axes if panel.images]
+
+
+def test_every_filter_of_the_first_convolution_is_drawn(model):
+    kernel = np.asarray(model.get_layer("first").kernel)
+    drawn = images_in(plot_filters(model))
+    assert len(drawn) == 5
+    for number, picture in enumerate(drawn):
+        np.testing.assert_array_equal(picture, kernel[:, :, 0, number])
+
+
+def test_every_filter_and_channel_of_a_later_convolution_is_drawn(model):
+    kernel = np.asarray(model.get_layer("second").kernel)
+    figure = plot_filters(model, "second")
+    (drawn,) = images_in(figure)
+    assert drawn.shape == (7 * 4 - 1, 5 * 6 - 1)  # tiles of 3 x 5, with a line between them
+    for number in range(7):
+        for channel in range(5):
+            tile = drawn[4 * number : 4 * number + 3, 6 * channel : 6 * channel + 5]
+            np.testing.assert_array_equal(tile, kernel[:, :, channel, number])
+    assert "7 filters of 3 × 5, each with 5 input channels" in figure.get_suptitle()
+
+
+def test_mosaic_leaves_lines_empty():
+    tiles = mosaic(np.ones((2, 2, 2, 2), np.float32))
+    assert np.isnan(tiles[2]).all() and np.isnan(tiles[:, 2]).all()
+    assert np.nansum(tiles) == 16
+
+
+def test_every_map_is_drawn_beside_the_image(model, splits):
+    image = splits.x_test[3]
+    expected = outputs_of(model, model.get_layer("second"), image[np.newaxis])[0]
+    figure = plot_activations(model, image, "a digit", "second")
+    first, *maps = images_in(figure)
+    np.testing.assert_array_equal(first, image[..., 0])
+    assert len(maps) == 7
+    for number, drawn in enumerate(maps):
+        np.testing.assert_allclose(drawn, expected[..., number], rtol=1e-6)
+    assert figure.get_suptitle() == "second: its 7 maps of 11 × 9, for a digit"
+
+
+def test_outputs_of_a_layer_do_not_depend_on_the_batch(model, splits, monkeypatch):
+    layer = model.get_layer("hidden")
+    whole = outputs_of(model, layer, splits.x_test[:10])
+    monkeypatch.setattr("figures.network.BATCH_SIZE", 4)
+    np.testing.assert_allclose(outputs_of(model, layer, splits.x_test[:10]), whole, atol=1e-6)
+    by_hand = model.layers[-1](whole)
+    np.testing.assert_allclose(by_hand, model(splits.x_test[:10]), atol=1e-6)
+
+
+@pytest.mark.parametrize("layer_name", [None, "pool"])
+def test_embeddings_carry_the_right_labels(model, splits, layer_name):
+    images, labels = splits.x_test[:80], splits.y_test[:80]
+    predicted = labels.copy()
+    predicted[[2, 40, 41]] = (labels[[2, 40, 41]] + 1) % 10
+    figure = plot_embeddings(model, images, labels, predicted, "0123456789", layer_name, 50)
+    chosen = choose_points(np.array([2, 40, 41]), 80, 50)
+    from figures.network import reduce_by_pca
+
+    layer = model.get_layer(layer_name or "hidden")
+    points = reduce_by_pca(outputs_of(model, layer, images[chosen]).reshape(50, -1))
+    *clouds, rings = figure.axes[0].collections
+    for number, cloud in zip(np.unique(labels[chosen]), clouds, strict=True):
+        np.testing.assert_allclose(cloud.get_offsets(), points[labels[chosen] == number], atol=1e-4)
+    np.testing.assert_allclose(rings.get_offsets(), points[:3], atol=1e-4)
+    names = [text.get_text() for text in figure.axes[1].texts]
+    assert names == [str(number) for number in np.unique(labels[chosen])]
+    assert figure.get_suptitle().startswith(f"{layer.name}: ")
+
+
+def test_the_misclassified_are_always_among_the_points():
+    chosen = choose_points(np.array([7, 99, 500]), 1000, 20)
+    assert len(chosen) == len(set(chosen)) == 20
+    assert {7, 99, 500} <= set(chosen) <= set(range(1000))
+    assert list(choose_points(np.arange(30), 40, 20)) == list(range(20))
+    assert len(choose_points(np.array([], int), 5, 20)) == 5
+
+
+def test_tsne_of_vectors_with_one_value():
+    assert reduce_by_tsne(np.arange(12, dtype=np.float32)[:, None]).shape == (12, 2)
+
+
+def test_embedding_without_a_hidden_dense_layer():
+    assert default_embedding(build_architecture("fast_cnn", SHAPE, 10)) == "flatten"
+    only = keras.Sequential([layers.Input(SHAPE), layers.Flatten(), layers.Dense(10)])
+    assert default_embedding(only) == only.layers[0].name
+
+
+@pytest.mark.parametrize("draw", [plot_filters, lambda m, n: plot_activations(m, 0, "", n)])
+def test_unknown_convolution_gets_the_valid_names(model, draw):
+    with pytest.raises(UserError, match="unknown convolution 'secnod'. Did you mean 'second'"):
+        draw(model, "secnod")
+
+
+def test_unknown_embedding_layer_gets_the_valid_names(model, splits):
+    arguments = (model, splits.x_test, splits.y_test, splits.y_test, "0123456789")
+    with pytest.raises(UserError, match="Valid: flat, hidden, pool."):
+        plot_embeddings(*arguments, layer_name="output")
+
+
+def test_a_network_without_convolutions_says_so():
+    dense = keras.Sequential([layers.Input(SHAPE), layers.Flatten(), layers.Dense(10)])
+    with pytest.raises(UserError, match="this network has no convolution to draw"):
+        plot_filters(dense)
+
+
+def test_layers_are_described(model):
+    assert describe_layer(model.get_layer("first")) == "first: Conv2D 5, 3 × 3, stride 2, relu"
+    assert describe_layer(model.get_layer("pool")) == "pool: MaxPooling2D 2 × 2"
+    assert describe_layer(model.get_layer("hidden")) == "hidden: Dense 6, relu"
+    assert describe_layer(layers.Dropout(0.25, name="drop")) == "drop: Dropout 0.25"
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_diagram_names_every_layer_with_shape_and_parameters(name):
+    model = build_architecture(name, SHAPE, 10)
+    figure = plot_network(model)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    for layer in model.layers:
+        row = texts.index(describe_layer(layer))
+        shape = " × ".join(str(size) for size in layer.output.shape[1:])
+        assert texts[row + 1 : row + 3] == [shape, f"{layer.count_params():,}"]
+    assert figure.get_suptitle() == f"{model.name}: {model.count_params():,} parameters"
+    assert len(plot_filters(model).axes) > 1 and convolutions(model)
+
+
+def test_diagram_draws_branches():
+    inputs = keras.Input(SHAPE)
+    first = layers.Conv2D(4, 3, padding="same", name="a")(inputs)
+    second = layers.Conv2D(4, 3, padding="same", name="b")(first)
+    added = layers.Add(name="sum")([first, second])
+    model = keras.Model(inputs, layers.Dense(10)(layers.Flatten()(added)))
+    arrows = [
+        patch.get_connectionstyle().rad
+        for patch in plot_network(model).axes[0].patches
+        if hasattr(patch, "get_connectionstyle")
+    ]
+    assert len(arrows) == 6 and sum(rad != 0 for rad in arrows) == 1
