@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REFERENCE = "cnn_mnist_101"
+RECIPES_COMPARED = ["default", "speedrun_995", "speedrun_990", "keras_example", REFERENCE]
 THRESHOLDS = (0.990, 0.995, 0.997)
 FLOPS_PER_MULTIPLY_ADD = 2
 PASSES = 3  # forward, and backward to the inputs and to the weights: each costs the same
@@ -212,9 +213,7 @@ def main(arguments: list[str]) -> None:
         allow_abbrev=False,  # or --recipe, meant for the main program, would be read as --recipes
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--recipes", nargs="+", default=["default", "keras_example", REFERENCE], metavar="RECIPE"
-    )
+    parser.add_argument("--recipes", nargs="+", default=RECIPES_COMPARED, metavar="RECIPE")
     parser.add_argument("--repetitions", type=int, default=3, help="turns; the seeds are 0, 1, ...")
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / "time_to_accuracy")
     for hidden in ("--worker", "--seed", "--started"):

@@ -55,7 +55,7 @@ def test_readme_names_every_file_and_every_file_it_names_exists():
         assert (PROJECT / name).exists(), f"README names {name}"
     for path in PROJECT.glob("*.py"):
         assert path.name in named, f"README leaves out {path.name}"
-    for folder in ("architectures", "experiments", "benchmarks", "docs", "tests"):
+    for folder in ("architectures", "figures", "experiments", "benchmarks", "docs", "tests"):
         if (PROJECT / folder).exists():
             assert f"{folder}/" in named, f"README leaves out {folder}/"
 
@@ -64,6 +64,8 @@ def test_readmes_flags_and_recipes_exist():
     from _00_main import make_parser
 
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    known = set(make_parser()._option_string_actions) | {"--n", "--repetitions", "--recipes"}
+    known = set(make_parser()._option_string_actions)
+    known |= {"--n", "--repetitions", "--recipes"}  # of the benchmarks
+    known |= {"--layer", "--image"}  # of _05_model_plot.py
     for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme):
         assert flag in known, f"README uses {flag}"
