@@ -9,22 +9,23 @@ to draw is in `figures/catalogue.py`.
 """
 
 import argparse
+import contextlib
+import io
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from _04_data_saver import read_json
+from command_line import Parser, run_program
 from keras_backend import prepare
-from safe_files import cannot_write
+from safe_files import write_atomically
 from user_error import UserError, unknown_name
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
-    from matplotlib.figure import Figure
 
     from _02_data_preprocess import Splits
     from figures.catalogue import Choice, Material
@@ -87,59 +88,77 @@ def draw(
         UserError: no such layer or image, or the folder cannot be written.
     """
     import matplotlib
-
-    if not show:
-        matplotlib.use("Agg")  # draws without a screen
     import matplotlib.pyplot as plt
 
-    from figures.catalogue import FIGURES, Choice
+    from figures.catalogue import Choice
     from figures.report import write_report
-    from figures.style import RC_PARAMS
 
-    choice = choice or Choice()
-    with plt.rc_context(RC_PARAMS):
+    backend = matplotlib.get_backend()
+    if not show:
+        matplotlib.use("Agg")  # draws without a screen
+    print("Figures:        ", end="", flush=True)
+    try:
         for name in names:
-            start = time.perf_counter()
-            print(f"Drawing:  {name} ...", end=" ", flush=True)
-            figure = FIGURES[name].draw(material, choice)
-            save_figure(figure, folder / f"{name}{choice.suffix(FIGURES[name].uses)}.png")
-            print(f"{time.perf_counter() - start:.1f} s", flush=True)
-            if not show:
-                plt.close(figure)
-    print(f"Report:   {write_report(folder)}")
+            print(name, end=" ", flush=True)  # before it is drawn: some take seconds
+            draw_figure(folder, material, name, choice or Choice(), keep=show)
+    finally:
+        print()
+        if not show:
+            # So that a notebook goes on showing its own figures; one without a screen cannot.
+            with contextlib.suppress(ImportError):
+                matplotlib.use(backend)
+    print(f"Report:         {write_report(folder)}", flush=True)
     if show:
         plt.show()
         plt.close("all")
 
 
-def save_figure(figure: "Figure", path: Path) -> None:
-    """Save a figure as PNG, with its title as metadata, which the report reads aloud.
+def draw_figure(
+    folder: Path, material: "Material", name: str, choice: "Choice", keep: bool
+) -> None:
+    """Draw one figure and save it as PNG, with its title as metadata, which the report reads.
 
-    Raises:
-        UserError: the file cannot be written.
+    Args:
+        keep: leave the figure open, to be shown.
     """
-    from figures.style import DOTS_PER_INCH
+    import matplotlib.pyplot as plt
 
-    title = {"Title": figure.get_suptitle().replace("\n", ". ")}
-    try:
-        figure.savefig(path, dpi=DOTS_PER_INCH, metadata=title)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    from figures.catalogue import FIGURES
+    from figures.style import DOTS_PER_INCH, RC_PARAMS
+
+    with plt.rc_context(RC_PARAMS):
+        figure = FIGURES[name].draw(material, choice)
+        picture = io.BytesIO()
+        title = {"Title": figure.get_suptitle().replace("\n", ". ")}
+        figure.savefig(picture, format="png", dpi=DOTS_PER_INCH, metadata=title)
+    if not keep:
+        plt.close(figure)
+    write_atomically(folder / f"{name}{choice.suffix}.png", picture.getvalue())
 
 
 # --- Drawing again, from a run folder -----------------------------------------------------------
 
 
-def check_finished(folder: Path) -> None:
-    """Raise UserError unless this is the folder of a run that came to its end."""
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings of a finished run.
+
+    Raises:
+        UserError: this is no run folder, or its run is not finished.
+    """
     if not (folder / "settings.json").exists():
         raise UserError(f"{folder} is no run folder: it has no settings.json.")
-    for name in ("model.keras", "metrics.json"):
+    if not (folder / "metrics.json").exists():
+        raise UserError(
+            f"the run in {folder} is not finished. Go on with: "
+            f"python _00_main.py --resume {shlex.quote(str(folder))}"
+        )
+    for name in ("model.keras", "history.csv"):
         if not (folder / name).exists():
-            raise UserError(
-                f"{folder} has no {name}: its run did not come to its end. Go on with "
-                f"python _00_main.py --resume {shlex.quote(str(folder))}"
-            )
+            raise UserError(f"{folder} has no {name}, which the figures are drawn from.")
+    description = read_json(folder / "settings.json")
+    if not isinstance(description, dict) or "settings" not in description:
+        raise UserError(f"{folder / 'settings.json'} holds no settings of a run.")
+    return description["settings"]
 
 
 def read_run(folder: Path) -> "Material":
@@ -153,9 +172,15 @@ def read_run(folder: Path) -> "Material":
     from _01_data_loader import load_data
     from _02_data_preprocess import preprocess
     from _03_model_training import evaluate
+    from architectures import import_architecture
 
-    settings = read_json(folder / "settings.json")["settings"]
-    model = keras.saving.load_model(folder / "model.keras")
+    settings = read_settings(folder)
+    import_architecture(settings["architecture"])
+    try:
+        model = keras.saving.load_model(folder / "model.keras")
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"{folder / 'model.keras'} cannot be loaded: {reason}") from error
     arrays = load_data(settings["dataset"], settings["data_dir"])
     splits = preprocess(arrays, settings["val_size"], settings["seed"])
     return gather(
@@ -169,31 +194,32 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: an unknown figure or layer, or not a finished run's folder.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run_folder", type=Path)
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help="by default all")
-    parser.add_argument("--layer", help="for filters, activations and embeddings: a layer's name")
+    parser.add_argument("--layer", help="for filters, activations or embeddings: a layer's name")
     parser.add_argument("--image", type=int, help="for activations: the index of a test image")
     parser.add_argument("--show", action="store_true", help="open the figures in windows, too")
-    given = parser.parse_args(arguments)
-    check_finished(given.run_folder)
-    settings = read_json(given.run_folder / "settings.json")["settings"]
+    given = parser.parse_intermixed_args(arguments)
+    settings = read_settings(given.run_folder)
     prepare(settings["seed"], settings["precision"])
-    from figures.catalogue import FIGURES, Choice, choose_figures
+    from figures.catalogue import FIGURES, Choice, check_choice, choose_figures
 
     for name in given.figures:
         if name not in FIGURES:
             raise unknown_name("figure", name, FIGURES)
+    choice = Choice(given.layer, given.image)
+    if not given.figures and choice != Choice():
+        raise UserError("--layer and --image need the name of a figure, for example activations.")
     material = read_run(given.run_folder)
+    check_choice(given.figures, choice, material.model)
     names = given.figures or choose_figures(material.model, "all")
-    draw(given.run_folder, material, names, Choice(given.layer, given.image), given.show)
+    draw(given.run_folder, material, names, choice, given.show)
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except UserError as user_error:
-        print(f"error: {user_error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(run_program(main, sys.argv[1:]))

@@ -93,7 +93,7 @@ def describe_machine(precision: str) -> dict[str, str | int]:
         "keras": keras.version(),
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "system": platform.platform(terse=True),
+        "system": f"{platform.system()} {platform.machine()}",
     }
 
 

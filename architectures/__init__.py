@@ -6,6 +6,7 @@ both in ARCHITECTURES; `python _00_main.py --architecture NAME` then trains it.
 """
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from user_error import unknown_name
@@ -34,5 +35,10 @@ def build_architecture(
     name: str, input_shape: tuple[int, int, int] = (28, 28, 1), n_classes: int = 10
 ) -> "keras.Model":
     """Build the network called `name`, with fresh weights from Keras' global seed."""
+    return getattr(import_architecture(name), name)(input_shape, n_classes)
+
+
+def import_architecture(name: str) -> ModuleType:
+    """Return the module of a network; importing it also registers layers of its own with Keras."""
     check_architecture(name)
-    return getattr(import_module(ARCHITECTURES[name]), name)(input_shape, n_classes)
+    return import_module(ARCHITECTURES[name])

@@ -72,15 +72,18 @@ def train_with_curve(
 
 
 def multiply_adds(model: keras.Model) -> int:
-    """Return the multiply-adds of a sequential model's convolutions and dense layers, an image."""
-    total = 0
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            height, width = layer.output.shape[1:3]
-            total += height * width * int(np.prod(layer.kernel.shape))
-        elif isinstance(layer, keras.layers.Dense):
-            total += int(np.prod(layer.kernel.shape))
-    return total
+    """Return the multiply-adds of a model's convolutions and dense layers, an image."""
+    return sum(layer_multiply_adds(layer) for layer in model.layers)
+
+
+def layer_multiply_adds(layer: keras.layers.Layer) -> int:
+    """Return the multiply-adds of a layer, an image; 0 for all but Conv2D and Dense."""
+    if isinstance(layer, keras.layers.Conv2D):
+        height, width = layer.output.shape[1:3]
+        return height * width * int(np.prod(layer.kernel.shape))
+    if isinstance(layer, keras.layers.Dense):
+        return int(np.prod(layer.kernel.shape))
+    return 0
 
 
 def matrix_product_peak(size: int = 2048, seconds: float = 2.0) -> float:

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from scipy import stats
 
-from _00_main import PROJECT_DIR, Parser, Settings, parse_command_line, run_program
+from _00_main import PROJECT_DIR, Settings, parse_command_line
+from command_line import Parser, run_program
 from experiments.many_runs import run_all
 from safe_files import write_atomically
 from user_error import UserError

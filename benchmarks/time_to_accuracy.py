@@ -6,11 +6,12 @@
 Each training is a process of its own, and the recipes take turns (A B C, A B C, ...): on a machine
 whose speed drifts, only ratios within a turn mean anything. No recipe stops by looking at the test
 set: the weights of every epoch are kept and read on the test images when the training is over.
-Killed and started again, it goes on where it was. Writes table, figure and all curves into
-`runs/time_to_accuracy/` (or `--folder`).
+Killed and started again, it goes on where it was; after a change of the code, choose another
+`--folder`. Writes table, figure and all curves into it (by default `runs/time_to_accuracy/`).
 """
 
 import argparse
+import dataclasses
 import json
 import statistics
 import subprocess
@@ -20,7 +21,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from _00_main import PROJECT_DIR, RECIPES, Parser, parse_command_line, run_program
+from _00_main import PROJECT_DIR, RECIPES, Settings, parse_command_line
+from command_line import Parser, run_program
+from keras_backend import load_keras
 from safe_files import write_atomically
 from user_error import UserError, unknown_name
 
@@ -38,24 +41,22 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # 
 # --- One training, in its own process -----------------------------------------------------------
 
 
-def worker(recipe: str, seed: int, process_started: float, output: Path, flags: list[str]) -> None:
-    """Train `recipe` and write its curve and cost as JSON.
+def worker_settings(recipe: str, seed: int, output: Path, flags: list[str]) -> Settings:
+    """Return the settings of a training; its run folder lies beside `output`."""
+    own = [f"--recipe={recipe}", f"--seed={seed}", f"--output-dir={output.with_suffix('')}"]
+    settings, _ = parse_command_line([*own, "--figures=none", *flags])
+    return settings
+
+
+def worker(settings: Settings, recipe: str, process_started: float, output: Path) -> None:
+    """Train and write curve and cost as JSON.
 
     Args:
-        recipe: a key of RECIPES.
+        settings: those of `recipe`, which is a key of RECIPES.
         process_started: when this process was started, in seconds since the epoch.
-        output: the JSON file to write; the run folder goes beside it.
-        flags: flags of the main program that change the recipe.
+        output: the JSON file to write.
     """
-    settings, _ = parse_command_line(
-        [
-            f"--recipe={recipe}",
-            f"--seed={seed}",
-            f"--output-dir={output.with_suffix('')}",
-            "--figures=none",
-            *flags,
-        ]
-    )
+    load_keras()
     if recipe == REFERENCE:
         from benchmarks.reference_101 import train_reference as train_recipe
     else:
@@ -66,8 +67,7 @@ def worker(recipe: str, seed: int, process_started: float, output: Path, flags: 
     images = curve.pop("images_per_epoch")
     flops = FLOPS_PER_MULTIPLY_ADD * PASSES * multiply_adds(model) * images
     result = {
-        "recipe": recipe,
-        "seed": seed,
+        "settings": dataclasses.asdict(settings),
         **curve,  # train_seconds, process_seconds, test_accuracy: a value an epoch
         "n_parameters": model.count_params(),
         "multiply_adds": multiply_adds(model),
@@ -81,12 +81,39 @@ def worker(recipe: str, seed: int, process_started: float, output: Path, flags: 
 def train_in_own_process(recipe: str, seed: int, output: Path, flags: list[str]) -> None:
     """Start a worker and wait for it."""
     command = [sys.executable, "-m", "benchmarks.time_to_accuracy", "--worker", recipe]
-    command += ["--seed", str(seed), "--folder", str(output), "--started", str(time.time())]
+    command += ["--worker-seed", str(seed), "--folder", str(output), "--started", str(time.time())]
     answer = subprocess.run([*command, *flags], cwd=PROJECT_DIR)
     if answer.returncode == 130:
         raise KeyboardInterrupt
     if answer.returncode != 0:
         raise UserError(f"the training of '{recipe}' failed (see above).")
+
+
+def load_or_train(recipe: str, seed: int, folder: Path, flags: list[str]) -> dict[str, Any]:
+    """Return the result of a training from the folder, or train it there.
+
+    Raises:
+        UserError: the folder has this training with other settings, or the training failed.
+    """
+    output = folder / f"{recipe}-{seed}.json"
+    settings = dataclasses.asdict(worker_settings(recipe, seed, output, flags))
+    if not output.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        train_in_own_process(recipe, seed, output, flags)
+    result = json.loads(output.read_text())
+    if result["settings"] != settings:
+        raise UserError(f"{output} was trained with other settings. Choose another --folder.")
+    return result
+
+
+def check_flags(flags: list[str]) -> None:
+    """Raise UserError for flags that are the benchmark's own to set."""
+    for flag in flags:
+        if flag.replace("_", "-").split("=")[0] in ("--seed", "--recipe", "--output-dir"):
+            raise UserError(
+                f"leave {flag.split('=')[0]} out: the seeds are 0, 1, ..., each recipe is trained "
+                "in turn, and --folder says where."
+            )
 
 
 # --- The comparison -----------------------------------------------------------------------------
@@ -192,14 +219,10 @@ def compare(recipes: list[str], repetitions: int, folder: Path, flags: list[str]
     import matplotlib
 
     matplotlib.use("Agg")
-    folder.mkdir(parents=True, exist_ok=True)
     by_recipe: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in recipes}
     for seed in range(repetitions):
-        for recipe in recipes:
-            output = folder / f"{recipe}-{seed}.json"
-            if not output.exists():
-                train_in_own_process(recipe, seed, output, flags)
-            by_recipe[recipe].append(json.loads(output.read_text()))
+        for recipe, results in by_recipe.items():
+            results.append(load_or_train(recipe, seed, folder, flags))
     table = make_table(by_recipe)
     write_atomically(folder / "table.md", table)
     plot_curves(by_recipe).savefig(folder / "curves.png", dpi=150)
@@ -207,7 +230,10 @@ def compare(recipes: list[str], repetitions: int, folder: Path, flags: list[str]
 
 
 def main(arguments: list[str]) -> None:
-    """Compare the recipes; other flags are the main program's, and change every recipe."""
+    """Compare the recipes; other flags are the main program's, and change every recipe.
+
+    Of the reference, which trains as its project did, they change data, split, epochs and batches.
+    """
     parser = Parser(
         description=__doc__,
         allow_abbrev=False,  # or --recipe, meant for the main program, would be read as --recipes
@@ -216,11 +242,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--recipes", nargs="+", default=RECIPES_COMPARED, metavar="RECIPE")
     parser.add_argument("--repetitions", type=int, default=3, help="turns; the seeds are 0, 1, ...")
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / "time_to_accuracy")
-    for hidden in ("--worker", "--seed", "--started"):
+    for hidden in ("--worker", "--worker-seed", "--started"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     own, flags = parser.parse_known_args(arguments)
-    if own.worker:
-        worker(own.worker, int(own.seed), float(own.started), own.folder, flags)
+    check_flags(flags)
+    if own.worker:  # a process that this program has started
+        settings = worker_settings(own.worker, int(own.worker_seed), own.folder, flags)
+        worker(settings, own.worker, float(own.started), own.folder)
         return
     for recipe in own.recipes:
         if recipe not in RECIPES:

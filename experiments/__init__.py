@@ -1,1 +1,1 @@
-"""One runnable file a question: `python -m experiments.NAME`."""
+"""Questions put to the program: `python -m experiments.speedrun`; `many_runs` is their library."""

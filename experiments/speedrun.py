@@ -10,15 +10,15 @@ importing Keras and loading the data. Killed and started again, it goes on where
 """
 
 import argparse
-import json
 import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
-from _00_main import PROJECT_DIR, Parser, run_program
+from _00_main import PROJECT_DIR
 from benchmarks.seeds import check_seed_count, summarise
-from benchmarks.time_to_accuracy import train_in_own_process
+from benchmarks.time_to_accuracy import check_flags, load_or_train
+from command_line import Parser, run_program
 from safe_files import write_atomically
 
 TARGETS = {"speedrun_990": 0.990, "speedrun_995": 0.995}
@@ -61,14 +61,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / "speedrun")
     own, flags = parser.parse_known_args(arguments)
     check_seed_count(own.n)
-    own.folder.mkdir(parents=True, exist_ok=True)
+    check_flags(flags)
     by_recipe: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in TARGETS}
     for seed in range(own.n):
         for recipe, results in by_recipe.items():
-            output = own.folder / f"{recipe}-{seed}.json"
-            if not output.exists():
-                train_in_own_process(recipe, seed, output, flags)
-            results.append(json.loads(output.read_text()))
+            results.append(load_or_train(recipe, seed, own.folder, flags))
     table = make_table(by_recipe)
     write_atomically(own.folder / "table.md", table)
     print(f"\n{table}")

@@ -12,6 +12,8 @@ from figures.data import plot_augmentation, plot_clusters, plot_samples
 from figures.network import (
     convolutions,
     embedding_layers,
+    find_layer,
+    layers_with_maps,
     plot_activations,
     plot_embeddings,
     plot_filters,
@@ -49,10 +51,11 @@ class Choice(NamedTuple):
     layer: str | None = None  # name of a layer; None is the figure's own default
     image: int | None = None  # index of a test image; None is the first
 
-    def suffix(self, uses: Sequence[str]) -> str:
-        """Return what the choice adds to the name of a figure's file: '-conv2d_1-image7'."""
-        layer = f"-{self.layer}" if self.layer and "layer" in uses else ""
-        return layer + (f"-image{self.image}" if self.image is not None and "image" in uses else "")
+    @property
+    def suffix(self) -> str:
+        """What the choice adds to the name of a figure's file: '-conv2d_1-image7'."""
+        layer = "" if self.layer is None else f"-{self.layer}"
+        return layer + ("" if self.image is None else f"-image{self.image}")
 
 
 class Kind(NamedTuple):
@@ -61,9 +64,14 @@ class Kind(NamedTuple):
     draw: Callable[[Material, Choice], Figure]
     subject: str  # the chapter of the report: run, network or data
     caption: str
-    uses: tuple[str, ...] = ()  # which fields of the choice
+    # The layers to choose from; None: the figure is not of a layer.
+    layers: Callable[[keras.Model], list[keras.layers.Layer]] | None = None
+    takes_image: bool = False
     is_slow: bool = False  # takes seconds, because of t-SNE
-    suits: Callable[[keras.Model], bool] = lambda model: True
+
+    def suits(self, model: keras.Model) -> bool:
+        """Return whether the model has what the figure shows."""
+        return self.layers is None or bool(self.layers(model))
 
 
 def draw_confusion_matrix(m: Material, _: Choice) -> Figure:
@@ -104,17 +112,12 @@ def draw_augmentation(m: Material, _: Choice) -> Figure:
     return plot_augmentation(augmentation, m.splits.x_train[0], m.class_names[m.splits.y_train[0]])
 
 
-def has_convolution(model: keras.Model) -> bool:
-    """Return whether there are filters and maps to draw."""
-    return bool(convolutions(model))
-
-
 FIGURES: dict[str, Kind] = {
     "curves": Kind(
         lambda m, _: plot_curves(m.history, m.settings["monitor"]),
         "run",
-        "Loss, accuracy and learning rate, epoch by epoch. The training images are varied and "
-        "seen with dropout, so their curve can lie on the wrong side of the validation curve.",
+        "Loss, accuracy and learning rate, epoch by epoch. In training, dropout is on and images "
+        "may be varied, so the network can look better on the validation images.",
     ),
     "confusion_matrix": Kind(
         draw_confusion_matrix,
@@ -135,8 +138,8 @@ FIGURES: dict[str, Kind] = {
     "reliability": Kind(
         lambda m, _: plot_reliability(m.splits.y_test, m.probabilities),
         "run",
-        "Is the network as often right as it is sure? Bars above the dashed line: it is right "
-        "more often than it claims. Mind the counts below: a bar of few images says little.",
+        "Is the network as often right as it is sure? A dot above the dashed line: more often. "
+        "Mind the counts below: a bar of few images says little.",
     ),
     "network": Kind(
         lambda m, _: plot_network(m.model),
@@ -147,24 +150,22 @@ FIGURES: dict[str, Kind] = {
         lambda m, choice: plot_filters(m.model, choice.layer),
         "network",
         "What a convolution multiplies each neighbourhood of pixels with.",
-        uses=("layer",),
-        suits=has_convolution,
+        layers=convolutions,
     ),
     "activations": Kind(
         draw_activations,
         "network",
         "What each filter answers to an image: bright where it finds what it looks for.",
-        uses=("layer", "image"),
-        suits=has_convolution,
+        layers=layers_with_maps,
+        takes_image=True,
     ),
     "embeddings": Kind(
         draw_embeddings,
         "network",
         "Each point is a test image, placed by what a layer makes of it, coloured by its true "
-        "class; circles are misclassified. All of those are drawn, and others at random.",
-        uses=("layer",),
+        "class. Circles are misclassified; those come first, the others are drawn at random.",
+        layers=embedding_layers,
         is_slow=True,
-        suits=lambda model: bool(embedding_layers(model)),
     ),
     "samples": Kind(
         lambda m, _: plot_samples(m.splits.x_train, m.splits.y_train, m.class_names),
@@ -174,8 +175,8 @@ FIGURES: dict[str, Kind] = {
     "augmentation": Kind(
         draw_augmentation,
         "data",
-        "The network never sees the same image twice: each time it is turned, scaled, sheared "
-        "and shifted at random. Only the polish at the end sees images as they are.",
+        "What the settings of this run make of one image, drawn anew each time it is shown in "
+        "training. Without augmentation, it stays as it is.",
     ),
     "clusters": Kind(
         lambda m, _: plot_clusters(m.splits.x_train, m.splits.y_train, m.class_names),
@@ -194,3 +195,21 @@ def choose_figures(model: keras.Model, extent: str) -> list[str]:
         for name, kind in FIGURES.items()
         if kind.suits(model) and not (extent == "quick" and kind.is_slow)
     ]
+
+
+def check_choice(names: Sequence[str], choice: Choice, model: keras.Model) -> None:
+    """Check that every figure can show what was chosen, before any of them is drawn.
+
+    Raises:
+        UserError: a figure is not of a layer or an image, or the model has no such layer.
+    """
+    for name in names:
+        kind = FIGURES[name]
+        if kind.layers is not None:
+            find_layer(kind.layers(model), choice.layer, f"layer for {name}")
+        for flag, value, is_taken in (
+            ("--layer", choice.layer, kind.layers is not None),
+            ("--image", choice.image, kind.takes_image),
+        ):
+            if value is not None and not is_taken:
+                raise UserError(f"'{name}' takes no {flag}; draw it by itself, without.")

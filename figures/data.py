@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 
 from figures.network import reduce_by_pca, reduce_by_tsne
-from figures.style import CLASS_COLOURS, image_grid, scatter_classes
+from figures.style import CLASS_COLOURS, add_class_legend, image_grid, scatter_classes
 
 SAMPLES_A_CLASS = 12
 VARIATION_COLUMNS, N_VARIATIONS = 8, 23
@@ -85,8 +85,8 @@ def plot_clusters(
 ) -> Figure:
     """Draw how the raw images lie without any network: PCA, t-SNE and k-means clusters.
 
-    k-means (k = number of classes) sees the pixels of all the points drawn, never their labels.
-    Each cluster has name and colour of the class that is most frequent in it.
+    k-means (k = number of classes among the points) sees the pixels of all the points drawn, never
+    their labels. Each cluster has name and colour of the class that is most frequent in it.
 
     Args:
         images: float32 (n, 28, 28, 1).
@@ -96,10 +96,10 @@ def plot_clusters(
     """
     chosen = np.random.default_rng(0).permutation(len(labels))[:n_points]
     pixels, labels = images[chosen].reshape(len(chosen), -1), labels[chosen]
-    n_clusters = min(len(class_names), len(chosen))
+    n_clusters = min(len(np.unique(labels)), len(np.unique(pixels, axis=0)))
     clusters = KMeans(n_clusters, n_init=4, random_state=0).fit_predict(pixels)
     by_tsne = reduce_by_tsne(pixels)
-    figure, panels = plt.subplots(1, 3, figsize=(15, 5.7), layout="constrained")
+    figure, panels = plt.subplots(1, 3, figsize=(13, 5.6), layout="constrained")
     scatter_classes(panels[0], reduce_by_pca(pixels), labels, class_names)
     panels[0].set_title("PCA, coloured by class")
     scatter_classes(panels[1], by_tsne, labels, class_names)
@@ -109,9 +109,11 @@ def plot_clusters(
     colours = [CLASS_COLOURS[number % len(CLASS_COLOURS)] for number in majority]
     scatter_classes(panels[2], by_tsne, clusters, names, colours)
     panels[2].set_title(
-        "t-SNE, coloured by the majority of the k-means cluster\n"
-        f"(purity {purity(labels, clusters):.2f}, "
-        f"adjusted Rand index {adjusted_rand_score(labels, clusters):.2f})"
+        "t-SNE, coloured by the majority of the\n"
+        f"k-means cluster (purity {purity(labels, clusters):.2f}, "
+        f"adjusted Rand index {adjusted_rand_score(labels, clusters):.2f})",
+        fontsize=10,
     )
+    add_class_legend(figure, labels, class_names)
     figure.suptitle(f"{len(chosen):,} raw training images, without any network")
     return figure

@@ -13,7 +13,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from figures.style import BLUE, GREEN, GREY, ORANGE, image_grid, scatter_classes
+from figures.style import BLUE, GREEN, GREY, ORANGE, add_class_legend, image_grid, scatter_classes
 from user_error import UserError, unknown_name
 
 MAP_COLUMNS = 8
@@ -24,9 +24,15 @@ POOLING = tuple(
     getattr(keras.layers, name) for name in dir(keras.layers) if name.endswith("Pooling2D")
 )
 EMBEDDING_LAYERS = (keras.layers.Dense, keras.layers.Flatten, *POOLING)
+MAP_LAYERS = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+    keras.layers.Conv2DTranspose,
+)
 # What a layer is for, by colour: the first kind that fits.
 KINDS = (
-    ("convolution", (keras.layers.Conv2D, keras.layers.SeparableConv2D), BLUE),
+    ("convolution", MAP_LAYERS, BLUE),
     ("dense", (keras.layers.Dense,), ORANGE),
     ("pooling, flattening", (*POOLING, keras.layers.Flatten), GREEN),
     ("others", (keras.layers.Layer,), GREY),
@@ -37,13 +43,23 @@ KINDS = (
 
 
 def convolutions(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the model's two-dimensional convolutions that have filters of their own."""
+    """Return the model's Conv2D layers: those whose filters see all input channels."""
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
 
 
+def layers_with_maps(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the model's convolutions of every kind."""
+    return [layer for layer in model.layers if isinstance(layer, MAP_LAYERS)]
+
+
 def embedding_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers whose output embeds an image: Dense, Flatten, pooling; not the output."""
-    return [layer for layer in model.layers[:-1] if isinstance(layer, EMBEDDING_LAYERS)]
+    """Return the Dense, Flatten and pooling layers before the output layer.
+
+    The output layer is the last Dense one, or the last of all; a softmax may follow it.
+    """
+    dense = [n for n, layer in enumerate(model.layers) if isinstance(layer, keras.layers.Dense)]
+    hidden = model.layers[: dense[-1] if dense else -1]
+    return [layer for layer in hidden if isinstance(layer, EMBEDDING_LAYERS)]
 
 
 def find_layer(
@@ -55,7 +71,7 @@ def find_layer(
         UserError: there is none of this name, or `layers` is empty.
     """
     if not layers:
-        raise UserError(f"this network has no {kind} to draw.")
+        raise UserError(f"this network has no {kind}.")
     if name is None:
         return layers[0]
     by_name = {layer.name: layer for layer in layers}
@@ -68,7 +84,7 @@ def default_embedding(model: keras.Model) -> str | None:
     """Return the first hidden Dense layer or, without one, the last layer that embeds an image."""
     layers = embedding_layers(model)
     dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
-    return (dense or layers[-1:] or [None])[0].name if layers else None
+    return next((layer.name for layer in [*dense, *reversed(layers)]), None)
 
 
 def outputs_of(model: keras.Model, layer: keras.layers.Layer, images: np.ndarray) -> np.ndarray:
@@ -113,20 +129,18 @@ def describe_layer(layer: keras.layers.Layer) -> str:
     """Return a layer's name and what it does, in a line: `conv2d: Conv2D 32, 3 × 3, relu`."""
     config = layer.get_config()
     details = []
-    for key, form in (
-        ("filters", "{}"),
-        ("units", "{}"),
-        ("kernel_size", "{0[0]} × {0[1]}"),
-        ("pool_size", "{0[0]} × {0[1]}"),
-        ("rate", "{}"),
-    ):
-        if config.get(key) is not None:
-            details.append(form.format(config[key]))
+    for key in ("filters", "units", "kernel_size", "pool_size", "rate"):
+        value = config.get(key)
+        if isinstance(value, list | tuple):
+            details.append(" × ".join(str(size) for size in value))
+        elif value is not None:
+            details.append(str(value))
     strides = config.get("strides")
     if strides and strides[0] > 1 and "pool_size" not in config:
         details.append(f"stride {strides[0]}")
-    if config.get("activation") not in (None, "linear"):
-        details.append(str(config["activation"]))
+    activation = config.get("activation")
+    if isinstance(activation, str) and activation != "linear":
+        details.append(activation)
     return f"{layer.name}: {type(layer).__name__} {', '.join(details)}".rstrip()
 
 
@@ -182,7 +196,7 @@ def plot_filters(model: keras.Model, layer_name: str | None = None) -> Figure:
     Raises:
         UserError: no convolution of this name.
     """
-    layer = find_layer(convolutions(model), layer_name, "convolution")
+    layer = find_layer(convolutions(model), layer_name, "layer for filters")
     kernel = keras.ops.convert_to_numpy(layer.kernel).astype(np.float32)
     channels, n_filters = kernel.shape[2:]
     limit = float(np.abs(kernel).max()) or 1.0
@@ -194,7 +208,7 @@ def plot_filters(model: keras.Model, layer_name: str | None = None) -> Figure:
             panel.set_title(str(number), fontsize=8)
         figure.colorbar(drawn, ax=panels, label="weight", **BAR_BELOW)
     else:
-        figure, panel = plt.subplots(figsize=_mosaic_size(kernel), layout="constrained")
+        figure, panel = plt.subplots(figsize=_mosaic_size(kernel), layout="compressed")
         drawn = panel.imshow(mosaic(kernel), cmap="PuOr", vmin=-limit, vmax=limit)
         _number_tiles(panel, kernel)
         panel.set(xlabel="input channel", ylabel="filter")
@@ -247,7 +261,7 @@ def plot_activations(
     Raises:
         UserError: no convolution of this name.
     """
-    layer = find_layer(convolutions(model), layer_name, "convolution")
+    layer = find_layer(layers_with_maps(model), layer_name, "layer for activations")
     maps = outputs_of(model, layer, image[np.newaxis])[0]
     n_maps = maps.shape[-1]
     figure, panels = image_grid(n_maps + 1, MAP_COLUMNS + 1, 1.05, head=1.2, title_height=0.2)
@@ -266,42 +280,60 @@ def plot_activations(
 
 
 def choose_points(wrong: np.ndarray, n_images: int, n_points: int) -> np.ndarray:
-    """Return the indices of at most `n_points` images: the misclassified first, others at random.
+    """Return the indices of at most `n_points` images: misclassified first, others at random.
+
+    At most a quarter are misclassified, or a weak model's map would show nothing else.
 
     Args:
         wrong: int (k,), indices of the misclassified images.
         n_images: how many images there are.
+        n_points: at least 4.
     """
+    random = np.random.default_rng(0)
     others = np.setdiff1d(np.arange(n_images), wrong)
-    wrong = wrong[:n_points]
+    if len(wrong) > n_points // 4:
+        wrong = random.choice(wrong, n_points // 4, replace=False)
     n_others = min(n_points - len(wrong), len(others))
-    return np.concatenate(
-        [wrong, np.random.default_rng(0).choice(others, n_others, replace=False)]
-    ).astype(int)
+    return np.concatenate([wrong, random.choice(others, n_others, replace=False)]).astype(int)
 
 
 def reduce_by_pca(vectors: np.ndarray) -> np.ndarray:
-    """Return the first two principal components of vectors (n, d): float (n, 2)."""
-    return PCA(2, random_state=0).fit_transform(_two_or_more_columns(vectors))
+    """Return the first two principal components of vectors (n, d): float (n, 2).
+
+    Where there is nothing to spread (fewer than 3 vectors, or all equal), all points are 0.
+    """
+    vectors = _finite(vectors)
+    if not _can_spread(vectors):
+        return np.zeros((len(vectors), 2))
+    points = PCA(min(2, vectors.shape[1]), random_state=0).fit_transform(vectors)
+    return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
 
 
 def reduce_by_tsne(vectors: np.ndarray) -> np.ndarray:
-    """Return the t-SNE map of vectors (n, d): float (n, 2), n at least 5.
+    """Return the t-SNE map of vectors (n, d): float (n, 2); see reduce_by_pca for too few.
 
     van der Maaten & Hinton, 2008, "Visualizing data using t-SNE".
     """
+    vectors = _finite(vectors)
+    if not _can_spread(vectors):
+        return np.zeros((len(vectors), 2))
     dimensions = min(LARGEST_DIMENSION, *vectors.shape)
     if vectors.shape[1] > dimensions:
         vectors = PCA(dimensions, random_state=0).fit_transform(vectors)
-    perplexity = min(30, (len(vectors) - 1) / 4)
+    vectors = np.pad(vectors, ((0, 0), (0, max(0, 2 - vectors.shape[1]))))  # it starts from PCA
     # Half of scikit-learn's usual steps: beyond, points still move, but no longer change company.
+    perplexity = min(30, (len(vectors) - 1) / 4)
     tsne = TSNE(perplexity=perplexity, max_iter=500, init="pca", random_state=0)
-    return tsne.fit_transform(_two_or_more_columns(vectors))
+    return tsne.fit_transform(vectors)
 
 
-def _two_or_more_columns(vectors: np.ndarray) -> np.ndarray:
-    """Append a column of zeros to vectors of one dimension: both maps have two."""
-    return np.pad(vectors, ((0, 0), (0, max(0, 2 - vectors.shape[1]))))
+def _finite(vectors: np.ndarray) -> np.ndarray:
+    """Return the vectors with 0 for NaN and infinity, which a diverged network gives."""
+    return np.nan_to_num(vectors, posinf=0, neginf=0)
+
+
+def _can_spread(vectors: np.ndarray) -> bool:
+    return len(vectors) >= 3 and bool(np.ptp(vectors, axis=0).max() > 0)
 
 
 def plot_embeddings(
@@ -322,16 +354,16 @@ def plot_embeddings(
         class_names: a name a class.
         layer_name: a Dense, Flatten or pooling layer; None is the first hidden Dense layer or,
             without one, the last layer that embeds.
-        n_points: at most so many images; the misclassified are always among them.
+        n_points: at most so many images; see choose_points.
 
     Raises:
         UserError: no such layer.
     """
     name = layer_name or default_embedding(model)
-    layer = find_layer(embedding_layers(model), name, "embedding layer")
+    layer = find_layer(embedding_layers(model), name, "layer for embeddings")
     chosen = choose_points(np.flatnonzero(labels != predicted), len(labels), n_points)
     vectors = outputs_of(model, layer, images[chosen]).reshape(len(chosen), -1)
-    wrong = labels[chosen] != predicted[chosen]
+    wrong, n_wrong = labels[chosen] != predicted[chosen], (labels != predicted).sum()
     figure, panels = plt.subplots(1, 2, figsize=(12, 6), layout="constrained")
     for panel, name, reduce in (
         (panels[0], "PCA", reduce_by_pca),
@@ -341,10 +373,10 @@ def plot_embeddings(
         scatter_classes(panel, points, labels[chosen], class_names)
         panel.scatter(
             *points[wrong].T, s=45, facecolors="none", edgecolors="black", linewidths=1,
-            label=f"misclassified ({wrong.sum():,})", zorder=4,
+            label=f"misclassified ({wrong.sum():,} of {n_wrong:,})",
         )  # fmt: skip
         panel.set_title(name)
-    panels[0].legend(loc="best")
+    add_class_legend(figure, labels[chosen], class_names, panels[0].collections[-1])
     figure.suptitle(
         f"{layer.name}: {vectors.shape[1]:,} values an image, of {len(chosen):,} test images"
     )

@@ -15,7 +15,7 @@ from figures.catalogue import FIGURES
 from safe_files import write_atomically
 
 TEMPLATE = Path(__file__).with_name("report.html")
-LEGIBLE_SCALE = 0.6  # smaller than this, a picture's letters are below 10 pixels
+LEGIBLE_SCALE = 0.6  # smaller than this, a picture's letters of 10 points are below 10 pixels
 CHAPTERS = {
     "run": "How it learned and what it gets wrong",
     "network": "The network",
@@ -37,7 +37,7 @@ def write_report(folder: Path) -> Path:
         folder=html.escape(folder.resolve().name),
         tiles=make_tiles(metrics),
         chapters="\n".join(make_chapter(folder, subject) for subject in CHAPTERS),
-        settings=make_table(settings),
+        settings=make_table(public_settings(settings)),
         machine=make_table(description["machine"] | {"git commit": description["git_commit"]}),
         history=make_history(history),
         command=html.escape(rebuild_command(settings)),
@@ -79,7 +79,7 @@ def make_chapter(folder: Path, subject: str) -> str:
 def make_figure(path: Path, caption: str) -> str:
     """Return a PNG file as an HTML figure with the picture inside."""
     with Image.open(path) as image:
-        title, (width, height) = image.text["Title"], image.size
+        title, (width, height) = image.text.get("Title", path.stem), image.size
     data = base64.b64encode(path.read_bytes()).decode()
     name = html.escape(path.stem)
     return (
@@ -123,12 +123,19 @@ def make_rows(rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
 
 
+def public_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that shape the result: without the user's paths and what is shown."""
+    own = ("output_dir", "data_dir", "figures", "show")
+    return {name: value for name, value in settings.items() if name not in own}
+
+
 def rebuild_command(settings: Mapping[str, Any]) -> str:
-    """Return the command that trains the same again; every setting is named."""
-    own = ("output_dir", "show", "figures", "data_dir")
+    """Return the command that trains the same again; DIR stands for the user's own data folder."""
+    values = public_settings(settings)
+    if settings["data_dir"] is not None:
+        values["data_dir"] = "DIR"
     flags = [
         f"--{name.replace('_', '-')}={str(value).lower() if isinstance(value, bool) else value}"
-        for name, value in settings.items()
-        if name not in own
+        for name, value in values.items()
     ]
     return " ".join(["python _00_main.py", *flags])

@@ -137,7 +137,7 @@ def plot_confusion_matrix(
 def _turn_long_names(panel: plt.Axes, class_names: Sequence[str]) -> None:
     """Turn the labels of the x axis if they are words, so that they do not overlap."""
     if max(len(name) for name in class_names) > 2:
-        panel.tick_params(axis="x", rotation=45)
+        plt.setp(panel.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
 
 
 def rank_misclassified(
@@ -187,26 +187,28 @@ def plot_per_class(labels: np.ndarray, predicted: np.ndarray, class_names: Seque
     """Draw precision and recall of each class.
 
     Precision: of the images taken for the class, the share that belongs to it. Recall: of the
-    images of the class, the share that was found. A class that is never predicted has precision 0.
+    images of the class, the share that was found. A class that is never predicted has precision 0;
+    one without test images has no recall.
     """
     precision, recall, _, n_images = precision_recall_fscore_support(
         labels, predicted, labels=range(len(class_names)), zero_division=0
     )
+    recall[n_images == 0] = np.nan  # nothing to find: no point, rather than one at 0
     figure, panel = plt.subplots(figsize=(7.5, 0.42 * len(class_names) + 1.6), layout="constrained")
     rows = np.arange(len(class_names))
     panel.hlines(rows, 100 * precision, 100 * recall, color="#C8C8C8", linewidth=3, zorder=1)
-    for values, name, colour, marker in (
-        (precision, "precision", BLUE, "o"),
-        (recall, "recall", ORANGE, "D"),
+    for values, name, colour, marker, offset in (
+        (precision, "precision", BLUE, "o", -0.12),  # one above the other, where both are equal
+        (recall, "recall", ORANGE, "D", 0.12),
     ):
-        panel.scatter(100 * values, rows, s=45, color=colour, marker=marker, label=name, zorder=2)
+        panel.scatter(100 * values, rows + offset, s=45, color=colour, marker=marker, label=name)
     names = [f"{name}  ({n:,})" for name, n in zip(class_names, n_images, strict=True)]
     panel.set_yticks(rows, names)
     panel.invert_yaxis()
     panel.set(xlabel="per cent", ylabel="class (test images)")
     panel.grid(axis="x", alpha=0.3)
     panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
-    worst = int(np.argmin(recall))
+    worst = int(np.nanargmin(recall))
     figure.suptitle(
         f"Precision and recall by class; lowest recall: {class_names[worst]}, "
         f"{100 * recall[worst]:.2f} %"
@@ -236,7 +238,7 @@ def calibrate(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
         labels: int (n,).
         probabilities: float (n, n_classes).
     """
-    confidence = probabilities.max(axis=1).astype(np.float64)
+    confidence = np.nan_to_num(probabilities.max(axis=1).astype(np.float64))  # diverged: 0
     right = probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
     counts = np.bincount(bins, minlength=N_BINS)
@@ -256,10 +258,10 @@ def plot_reliability(labels: np.ndarray, probabilities: np.ndarray) -> Figure:
     left = np.arange(N_BINS) / N_BINS
     top.bar(left, calibration.accuracy, 1 / N_BINS, align="edge", color=BLUE, edgecolor="white")
     top.scatter(
-        calibration.confidence, calibration.accuracy, s=22, color=ORANGE, zorder=2,
+        calibration.confidence, calibration.accuracy, s=22, color=ORANGE, zorder=3, clip_on=False,
         label="mean confidence of the bin",
     )  # fmt: skip
-    top.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="as sure as right")
+    top.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
     top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     bottom.bar(left, calibration.counts, 1 / N_BINS, align="edge", color=GREY, edgecolor="white")
     bottom.set(xlabel="confidence: probability of the predicted class", ylabel="images")

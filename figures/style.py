@@ -8,7 +8,7 @@ import numpy as np
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"  # of Okabe-Ito's palette
 # Ten classes: Paul Tol's "muted" palette, which colour-blind readers can tell apart, with dark
-# grey for its pale one. Colour never stands alone: every cloud of points bears its class's name.
+# grey for its pale one. Colour does not stand alone: each cloud of points bears its class's name.
 CLASS_COLOURS = (
     "#332288", "#88CCEE", "#44AA99", "#117733", "#999933",
     "#DDCC77", "#CC6677", "#882255", "#AA4499", "#555555",
@@ -67,8 +67,27 @@ def scatter_classes(
             fontsize=12,
             fontweight="bold",
             color="black",
+            zorder=5,
             path_effects=[matplotlib.patheffects.withStroke(linewidth=3, foreground="white")],
         )
     # The coordinates of a map have no unit and no meaning: only neighbourhood has.
     panel.set(xticks=[], yticks=[])
     panel.spines[:].set_visible(False)
+
+
+def add_class_legend(
+    figure: plt.Figure, labels: np.ndarray, class_names: Sequence[str], *others: plt.Artist
+) -> None:
+    """Say below the panels which colour is which class, of those that occur in `labels`.
+
+    Args:
+        others: what else is drawn and has a label of its own.
+    """
+    handles = [
+        plt.Line2D(
+            [], [], linestyle="", marker="o", label=class_names[number],
+            color=CLASS_COLOURS[number % len(CLASS_COLOURS)],
+        )
+        for number in np.unique(labels)
+    ]  # fmt: skip
+    figure.legend(handles=[*handles, *others], loc="outside lower center", ncols=6, frameon=False)

@@ -1,11 +1,13 @@
 """What all tests share: no network, no user's files, and small real digits."""
 
+import os
 import socket
 
 import pytest
 
 import keras_backend
 
+os.environ["MPLBACKEND"] = "Agg"  # tests draw without a screen
 # As the program does, so that importing the modules under test prints no start-up chatter.
 keras_backend.load_keras()
 

@@ -82,6 +82,15 @@ def test_clusters_are_scikit_learns(splits):
         assert figure.axes[2].texts[number].get_text() == str(majority)
 
 
-def test_clusters_of_fewer_images_than_classes():
+def test_as_many_clusters_as_classes_occur():
     images = np.random.default_rng(0).random((6, 28, 28, 1), np.float32)
-    assert len(plot_clusters(images, np.arange(6), "0123456789").axes) == 3
+    figure = plot_clusters(images, np.array([3, 3, 5, 5, 9, 9]), "0123456789")
+    assert len(figure.axes[2].collections) == 3
+    assert {text.get_text() for text in figure.axes[2].texts} <= {"3", "5", "9"}
+    legend = [text.get_text() for text in figure.legends[0].texts]
+    assert legend == ["3", "5", "9"]
+
+
+def test_clusters_of_equal_images():
+    figure = plot_clusters(np.ones((6, 28, 28, 1), np.float32), np.arange(6), "0123456789")
+    assert len(figure.axes[2].collections) == 1

@@ -162,6 +162,19 @@ def test_per_class_figures_of_a_class_that_is_never_predicted():
     assert "lowest recall: 1, 0.00 %" in figure.get_suptitle()
 
 
+def test_a_class_without_test_images_has_no_recall():
+    figure = plot_per_class(np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1]), "012")
+    _, precision, recall = figure.axes[0].collections
+    np.testing.assert_allclose(precision.get_offsets()[:, 0], [100, 100, 0])
+    np.testing.assert_allclose(recall.get_offsets()[:, 0].filled(-1), [50, 100, -1])
+    assert "lowest recall: 0, 50.00 %" in figure.get_suptitle()
+
+
+def test_a_diverged_model_is_not_sure_of_anything():
+    calibration = calibrate(np.array([0, 1]), np.full((2, 3), np.nan))
+    assert calibration.counts[0] == 2 and calibration.error == 0.5
+
+
 def test_calibration_error_equals_a_recomputation(predictions):
     labels, probabilities = predictions
     total = 0.0

@@ -1,6 +1,10 @@
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import fields, replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,6 +16,8 @@ from _00_main import RECIPES, Settings, main, parse_command_line, run
 from _02_data_preprocess import scale
 from figures.catalogue import FIGURES
 from user_error import UserError
+
+PROJECT = Path(_00_main.__file__).parent
 
 
 def tiny_flags(folder, *others):
@@ -36,17 +42,19 @@ def test_a_run_trains_saves_and_reports(tmp_path, capsys, digits):
     (folder,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(r"\d{8}-\d{6}-digits-fast_cnn-seed2", folder.name)
     files = {"history.csv", "metrics.json", "model.keras", "report.html", "settings.json"}
-    figures = {f"{name}.png" for name, kind in FIGURES.items() if not kind.is_slow}
-    assert {path.name for path in folder.iterdir()} == files | figures
+    drawn = [name for name, kind in FIGURES.items() if not kind.is_slow]
+    assert {path.name for path in folder.iterdir()} == files | {f"{name}.png" for name in drawn}
 
     metrics = json.loads((folder / "metrics.json").read_text())
     n_wrong = metrics["n_misclassified"]
-    assert lines[-5:] == [
+    assert lines[-7:] == [
         f"Test loss:      {metrics['test_loss']}",
         f"Test accuracy:  {100 * metrics['test_accuracy']:.2f} %",
         f"Misclassified:  {n_wrong} of 360 test images",
         "New record:     yes (before this run: none)",
         f"Run folder:     {folder}",
+        f"Figures:        {' '.join(drawn)} ",
+        f"Report:         {folder / 'report.html'}",
     ]
     assert metrics["test_accuracy"] > 0.9
     assert n_wrong == round((1 - metrics["test_accuracy"]) * 360)
@@ -167,9 +175,42 @@ def test_resume_of_what_is_no_run_folder(tmp_path, capsys):
 # --- Settings and flags ---
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_is_a_valid_change_of_the_defaults(recipe):
+    settings, _ = parse_command_line([f"--recipe={recipe}"])
+    assert settings == replace(Settings(), **RECIPES[recipe])
+
+
+def test_a_mistyped_constant_gets_one_line(tmp_path):
+    code = (PROJECT / "_00_main.py").read_text(encoding="utf-8")
+    for path in [*PROJECT.glob("*.py"), PROJECT / "architectures"]:
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "_00_main.py").unlink()
+    (tmp_path / "_00_main.py").write_text(code.replace('= "fast_cnn"', '= "fast_cn"', 1))
+    answer = subprocess.run(
+        [sys.executable, "_00_main.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: unknown architecture 'fast_cn'. Did you mean")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_a_missing_package_gets_one_line(tmp_path):
+    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError(name='numpy')")
+    answer = subprocess.run(
+        [sys.executable, PROJECT / "_00_main.py"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: 'numpy' is not installed. Run 'pip install -r req")
+    assert answer.stderr.count("\n") == 1
+
+
 def test_every_setting_is_a_flag_and_defaults_to_its_constant():
     settings, resume = parse_command_line([])
-    assert resume is None and settings == Settings() == RECIPES["default"]
+    assert resume is None and settings == Settings()
     assert settings.val_size == _00_main.VAL_SIZE and settings.seed == _00_main.SEED
     for field in fields(Settings):
         if hasattr(_00_main, field.name):

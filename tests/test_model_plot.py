@@ -1,13 +1,18 @@
+import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
 
+import _05_model_plot
 from _00_main import run
 from _03_model_training import evaluate
-from _05_model_plot import check_finished, draw, main, plot_run, read_run
+from _05_model_plot import draw, main, plot_run, read_run
 from figures.catalogue import FIGURES, Choice, choose_figures
 from figures.run import rank_misclassified
 from tests.conftest import make_tiny_settings
@@ -47,7 +52,7 @@ def test_all_figures_can_be_drawn_again_without_training(folder, capsys, splits)
     main([str(folder)])
     assert pictures(folder) == FIGURES.keys()
     printed = capsys.readouterr().out
-    assert all(f"Drawing:  {name} ... " in printed for name in FIGURES)
+    assert f"Figures:        {' '.join(FIGURES)} \n" in printed
     for name in FIGURES:
         with Image.open(folder / f"{name}.png") as image:
             assert min(image.size) > 250 and image.text["Title"]
@@ -57,9 +62,14 @@ def test_all_figures_can_be_drawn_again_without_training(folder, capsys, splits)
 def test_the_run_that_is_read_is_the_run_that_was_made(folder):
     material = read_run(folder)
     assert material.settings["architecture"] == "tiny" and len(material.history) == 3
-    test = evaluate(material.model, material.splits.x_test, material.splits.y_test)
-    np.testing.assert_array_equal(test.probabilities, material.probabilities)
-    wrong, _ = rank_misclassified(material.splits.y_test, material.probabilities)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    labels, probabilities = material.splits.y_test, material.probabilities
+    of_true_class = probabilities[np.arange(len(labels)), labels]
+    assert -np.log(of_true_class).mean() == pytest.approx(metrics["test_loss"], rel=1e-4)
+    wrong, _ = rank_misclassified(labels, probabilities)
+    assert len(wrong) == metrics["n_misclassified"] > 0
+    validation = evaluate(material.model, material.splits.x_val, material.splits.y_val)
+    assert validation.accuracy == metrics["val_accuracy"]
     with Image.open(draw_one(folder, material, "misclassified")) as image:
         assert f" {len(wrong)})" in image.text["Title"]
 
@@ -67,6 +77,7 @@ def test_the_run_that_is_read_is_the_run_that_was_made(folder):
 def draw_one(folder, material, name, **choice):
     before = set(folder.glob("*.png"))
     draw(folder, material, [name], Choice(**choice))
+    assert plt.get_fignums() == []
     (path,) = set(folder.glob("*.png")) - before
     return path
 
@@ -77,7 +88,6 @@ def draw_one(folder, material, name, **choice):
         ("filters", {"layer": "conv2d"}, "filters-conv2d.png"),
         ("activations", {"layer": "conv2d", "image": 3}, "activations-conv2d-image3.png"),
         ("activations", {"image": 0}, "activations-image0.png"),
-        ("curves", {"layer": "conv2d", "image": 3}, "curves.png"),
     ],
 )
 def test_a_choice_names_the_file(folder, name, choice, file):
@@ -100,10 +110,15 @@ def test_figures_are_shown_on_demand(folder, monkeypatch):
     ("arguments", "message"),
     [
         (["filtres"], "unknown figure 'filtres'. Did you mean 'filters'? Valid: activations, "),
-        (["filters", "--layer", "nope"], "unknown convolution 'nope'. Valid: conv2d"),
-        (["embeddings", "--layer", "nope"], "unknown embedding layer 'nope'. Valid: "),
+        (["filters", "--layer", "nope"], "unknown layer for filters 'nope'. Valid: conv2d"),
+        (["--layer", "nope", "embeddings"], "unknown layer for embeddings 'nope'. Valid: "),
+        (["curves", "--layer", "conv2d"], "'curves' takes no --layer"),
+        (["filters", "--image", "3"], "'filters' takes no --image"),
+        (["--layer", "conv2d"], "--layer and --image need the name of a figure"),
+        (["--image", "0"], "--layer and --image need the name of a figure"),
         (["activations", "--image", "360"], "--image must be from 0 to 359, got 360"),
         (["activations", "--image", "-1"], "--image must be from 0 to 359, got -1"),
+        (["activations", "--image", "x"], "invalid int value: 'x'. See --help."),
     ],
 )
 def test_names_and_numbers_that_do_not_exist(folder, arguments, message):
@@ -113,16 +128,38 @@ def test_names_and_numbers_that_do_not_exist(folder, arguments, message):
     assert pictures(folder) == set()
 
 
-def test_a_folder_that_is_no_run(tmp_path):
-    with pytest.raises(UserError, match="is no run folder: it has no settings.json"):
-        main([str(tmp_path)])
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("settings.json", "is no run folder: it has no settings.json"),
+        ("metrics.json", "is not finished. Go on with: python _00_main.py --resume"),
+        ("model.keras", "has no model.keras, which the figures are drawn from"),
+        ("history.csv", "has no history.csv, which the figures are drawn from"),
+    ],
+)
+def test_a_folder_that_lacks_a_file(folder, missing, message):
+    (folder / missing).unlink()
+    with pytest.raises(UserError) as caught:
+        main([str(folder)])
+    assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["model.keras", "metrics.json"])
-def test_a_run_that_is_not_finished(folder, name):
-    (folder / name).unlink()
-    with pytest.raises(UserError, match=f"has no {name}: .* --resume"):
-        check_finished(folder)
+def test_damaged_files_of_a_run(folder):
+    (folder / "model.keras").write_bytes(b"no model")
+    with pytest.raises(UserError, match=r"model.keras cannot be loaded"):
+        read_run(folder)
+    (folder / "settings.json").write_text("{}")
+    with pytest.raises(UserError, match=r"settings.json holds no settings"):
+        read_run(folder)
+
+
+def test_an_error_is_one_line_and_exit_code_2(tmp_path):
+    program = Path(_05_model_plot.__file__)
+    answer = subprocess.run(
+        [sys.executable, program, tmp_path / "none"], capture_output=True, text=True
+    )
+    assert answer.returncode == 2 and answer.stderr.count("\n") == 1
+    assert answer.stderr.startswith("error: ") and "is no run folder" in answer.stderr
 
 
 def test_figures_that_cannot_be_written(folder, tmp_path):

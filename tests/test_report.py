@@ -50,8 +50,10 @@ def test_report_holds_results_settings_machine_and_epochs(folder):
     description = json.loads((folder / "settings.json").read_text())
     assert f"{100 * metrics['test_accuracy']:.2f} %" in page.text
     assert f"{metrics['n_parameters']:,}" in page.text
+    private = ("output_dir", "data_dir", "figures", "show")
     for name, value in {**description["settings"], **description["machine"]}.items():
-        assert value is None or (name in page.text and str(value) in page.text)
+        assert name in private or (name in page.text and str(value) in page.text)
+    assert description["settings"]["output_dir"] not in page.text
     for row in (folder / "history.csv").read_text().splitlines()[1:]:
         assert re.search(rf"\n{row.split(',')[0]}(augmented|polish)", page.text)
 
@@ -90,7 +92,7 @@ def test_report_without_figures_has_no_empty_chapters(folder):
 def test_report_escapes_what_it_is_given(folder):
     path = folder / "settings.json"
     description = json.loads(path.read_text())
-    description["settings"]["data_dir"] = "<script>alert('$x & y')</script>"
+    description["settings"]["architecture"] = "<script>alert('$x & y')</script>"
     path.write_text(json.dumps(description))
     page = write_report(folder).read_text(encoding="utf-8")
     assert "<script>" not in page
@@ -103,6 +105,9 @@ def test_the_command_in_the_report_trains_the_same(tiny_settings):
     command = rebuild_command(dataclasses.asdict(tiny_settings))
     assert command.startswith("python _00_main.py --dataset=digits ")
     settings, _ = parse_command_line(command.split()[2:])
+    custom = dataclasses.replace(tiny_settings, dataset="custom", data_dir="/home/me/my data")
+    command_for_custom = rebuild_command(dataclasses.asdict(custom))
+    assert "--data-dir=DIR" in command_for_custom and "/home/me" not in command_for_custom
     own = {"output_dir": tiny_settings.output_dir, "figures": tiny_settings.figures}
     assert dataclasses.replace(settings, **own) == tiny_settings
 

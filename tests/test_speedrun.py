@@ -1,8 +1,10 @@
 import json
+from dataclasses import asdict
 
 import pytest
 
 from _00_main import RECIPES
+from benchmarks import time_to_accuracy
 from experiments import speedrun
 from user_error import UserError
 
@@ -30,15 +32,23 @@ def test_table_counts_the_seeds_that_reach_the_target():
 def test_recipes_take_turns_and_go_on_where_they_were(tmp_path, monkeypatch, capsys):
     trained = []
 
-    def stand_in(recipe, seed, output, flags):
+    def stand_in(recipe, seed, output, flags, outcome=(0.995, 12)):
         trained.append((recipe, seed))
-        output.write_text(json.dumps(result(0.995, 12)))
+        settings = asdict(time_to_accuracy.worker_settings(recipe, seed, output, flags))
+        output.write_text(json.dumps(result(*outcome) | {"settings": settings}))
 
-    monkeypatch.setattr(speedrun, "train_in_own_process", stand_in)
-    (tmp_path / "speedrun_990-0.json").write_text(json.dumps(result(0.99, 9)))
+    monkeypatch.setattr(time_to_accuracy, "train_in_own_process", stand_in)
+    stand_in("speedrun_990", 0, tmp_path / "speedrun_990-0.json", [], (0.99, 9))
+    trained.clear()
     speedrun.main(["--n", "2", "--folder", str(tmp_path)])
     assert trained == [("speedrun_995", 0), ("speedrun_990", 1), ("speedrun_995", 1)]
     assert "| speedrun_990 | 99.0 % | 2 | 10.5 (9.0 to 12.0) |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flags", [["--seed", "5"], ["--recipe=default"]])
+def test_flags_that_the_speedrun_sets_itself_are_refused(tmp_path, flags):
+    with pytest.raises(UserError, match=f"leave {flags[0].split('=')[0]} out"):
+        speedrun.main(["--folder", str(tmp_path), *flags])
 
 
 def test_one_seed_has_no_deviation():

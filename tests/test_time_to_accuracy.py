@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,11 +10,10 @@ from benchmarks.epoch_curve import EpochWeights, matrix_product_peak, train_with
 from user_error import UserError
 
 
-def result(accuracies, seconds_per_epoch, recipe="default"):
+def result(accuracies, seconds_per_epoch):
     n = len(accuracies)
     seconds = [seconds_per_epoch * (epoch + 1) for epoch in range(n)]
     return {
-        "recipe": recipe,
         "train_seconds": seconds,
         "process_seconds": [s + 5 for s in seconds],
         "test_accuracy": accuracies,
@@ -66,7 +66,8 @@ def test_recipes_take_turns_and_finished_trainings_are_kept(tmp_path, monkeypatc
 
     def stand_in(recipe, seed, output, flags):
         trained.append((recipe, seed, flags))
-        output.write_text(json.dumps(result([0.99], 10, recipe)))
+        settings = asdict(benchmark.worker_settings(recipe, seed, output, flags))
+        output.write_text(json.dumps(result([0.99], 10) | {"settings": settings}))
 
     monkeypatch.setattr(benchmark, "train_in_own_process", stand_in)
     benchmark.compare(["default", "keras_example"], 1, tmp_path, ["--epochs=3"])
@@ -74,6 +75,8 @@ def test_recipes_take_turns_and_finished_trainings_are_kept(tmp_path, monkeypatc
     assert trained == [
         (recipe, seed, ["--epochs=3"]) for seed in (0, 1) for recipe in ("default", "keras_example")
     ]
+    with pytest.raises(UserError, match="default-0.json was trained with other settings"):
+        benchmark.compare(["default"], 1, tmp_path, ["--epochs=4"])
     assert (tmp_path / "table.md").read_text().count("\n") == 4
     assert (tmp_path / "curves.png").stat().st_size > 10_000
 
