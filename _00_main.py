@@ -58,7 +58,7 @@ polish_epochs = 1  # then, on the images as they are: the test images are not va
 batch_size = 128  # large enough to keep two cores busy, small enough for many steps per epoch
 SEED = 2  # of split, first weights, order, dropout and variations: equal seed, equal result
 early_stopping_enabled = True  # stop when validation stalls, and return to the best epoch
-figures = "all"  # and report.html: some 15 s; or quick, without t-SNE; or none
+figures = "all"  # and report.html: some 10 s; or quick, without t-SNE; or none
 
 # --- Constants: the recipe ----------------------------------------------------------------------
 
