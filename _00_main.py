@@ -390,11 +390,7 @@ def make_parser() -> Parser:
     Hyphens and underscores are the same (tools for hyperparameter sweeps pass underscores). A flag
     that is true or false can be given as --show, --no-show or --show=false.
     """
-    parser = Parser(
-        description=__doc__.split("\n\n")[0],
-        allow_abbrev=False,
-        argument_default=argparse.SUPPRESS,
-    )
+    parser = Parser(__doc__.split("\n\n")[0], argument_default=argparse.SUPPRESS)
     parser.add_argument("--recipe", default="default", help=f"one of: {', '.join(RECIPES)}")
     parser.add_argument("--resume", metavar="RUN_FOLDER", help="go on with an interrupted run")
     types = typing.get_type_hints(Settings)

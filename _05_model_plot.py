@@ -8,7 +8,6 @@ A run draws them at its end; this command draws any of them again, without train
 to draw is in `figures/catalogue.py`.
 """
 
-import argparse
 import contextlib
 import io
 import shlex
@@ -194,11 +193,7 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: an unknown figure or layer, or not a finished run's folder.
     """
-    parser = Parser(
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(__doc__)
     parser.add_argument("run_folder", type=Path)
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help="by default all")
     parser.add_argument("--layer", help="for filters, activations or embeddings: a layer's name")

@@ -10,7 +10,19 @@ from user_error import UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are UserErrors, so that all errors look alike."""
+    """An argument parser whose errors are UserErrors, so that all errors look alike.
+
+    It takes no abbreviations: several programs pass the flags that they do not know on to another
+    parser. Its help keeps the line breaks of the description.
+    """
+
+    def __init__(self, description: str, **options: Any):
+        super().__init__(
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **options,
+        )
 
     def error(self, message: str) -> typing.NoReturn:
         """Raise what argparse would print over several lines."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from _00_main import Settings, parse_command_line
-from command_line import run_program
+from command_line import Parser, run_program
 from user_error import UserError
 
 if TYPE_CHECKING:
@@ -146,7 +146,8 @@ def make_table(passes: list[Pass], step_seconds: float, peak: float) -> str:
 
 def main(arguments: list[str]) -> None:
     """Measure the step of the recipe that the flags give, and print the table."""
-    settings, _ = parse_command_line(arguments)
+    _, flags = Parser(__doc__).parse_known_args(arguments)  # has no flags of its own but --help
+    settings, _ = parse_command_line(flags)
     from keras_backend import prepare
 
     machine = prepare(settings.seed, settings.precision)

@@ -8,7 +8,6 @@ Every seed's test images are read once, at the end; no run is left out. Killed a
 it goes on where it was. Prints a Markdown table and writes it to `runs/<study>.md`.
 """
 
-import argparse
 import dataclasses
 import statistics
 import sys
@@ -86,11 +85,7 @@ def make_table(study: str, all_metrics: Sequence[dict]) -> str:
 
 def main(arguments: list[str]) -> None:
     """Run the seeds and print the table."""
-    parser = Parser(
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--n", type=int, default=10, help="how many seeds, from --seed on")
     parser.add_argument(
         "--study", help="name of the study (default: seeds-<dataset>-<architecture>)"

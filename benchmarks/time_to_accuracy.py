@@ -234,11 +234,7 @@ def main(arguments: list[str]) -> None:
 
     Of the reference, which trains as its project did, they change data, split, epochs and batches.
     """
-    parser = Parser(
-        description=__doc__,
-        allow_abbrev=False,  # or --recipe, meant for the main program, would be read as --recipes
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--recipes", nargs="+", default=RECIPES_COMPARED, metavar="RECIPE")
     parser.add_argument("--repetitions", type=int, default=3, help="turns; the seeds are 0, 1, ...")
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / "time_to_accuracy")

@@ -9,7 +9,6 @@ read when the training is over. The clock runs from the start of the process, so
 importing Keras and loading the data. Killed and started again, it goes on where it was.
 """
 
-import argparse
 import statistics
 import sys
 from pathlib import Path
@@ -52,11 +51,7 @@ def make_table(by_recipe: dict[str, list[dict[str, Any]]]) -> str:
 
 def main(arguments: list[str]) -> None:
     """Run the seeds, the two recipes in turn, and print the table."""
-    parser = Parser(
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--n", type=int, default=10, help="seeds a recipe: 0, 1, ...")
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / "speedrun")
     own, flags = parser.parse_known_args(arguments)

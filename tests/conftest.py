@@ -32,6 +32,15 @@ def isolated(monkeypatch, tmp_path, request):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
+@pytest.fixture(autouse=True)
+def closed_figures():
+    """Let no test see the figures of another."""
+    import matplotlib.pyplot as plt
+
+    yield
+    plt.close("all")
+
+
 @pytest.fixture(scope="session")
 def digits() -> Arrays:
     """All 1,797 digits of scikit-learn's bundled set, as uint8 28x28."""

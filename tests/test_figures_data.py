@@ -1,4 +1,3 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
@@ -13,12 +12,6 @@ from figures.data import (
     plot_samples,
     purity,
 )
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
 
 
 def test_samples_stand_in_the_row_of_their_class(splits):

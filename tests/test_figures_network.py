@@ -1,5 +1,4 @@
 import keras
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from keras import layers
@@ -22,12 +21,6 @@ from figures.network import (
 from user_error import UserError
 
 SHAPE = (28, 28, 1)
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,3 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, precision_score, recall_score
@@ -24,12 +23,6 @@ HISTORY = [
         (3.0, "polish", 0.1, 0.97, 0.10, 0.99, 1e-3),
     )
 ]
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
