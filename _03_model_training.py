@@ -1,8 +1,8 @@
 """Step 3: build, compile, fit and evaluate.
 
 Training has two phases. First the images are varied at random (`RandomAffine`) until EarlyStopping
-or the last epoch; then comes a short polish on the images as they are, at the low rates that end
-the schedule.
+or the last epoch, and the labels are smoothed; then comes a short polish on images and labels as
+they are, at the low rates that end the schedule.
 """
 
 import csv
@@ -93,7 +93,7 @@ def compile_trainer(trainer: keras.Model, settings: Settings, steps_per_epoch: i
     )
     trainer.compile(
         optimizer,
-        loss="sparse_categorical_crossentropy",
+        loss="categorical_crossentropy",
         metrics=["accuracy"],
         # TensorFlow's own kernels beat XLA on the CPU, and XLA lacks the affine map's kernel.
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
@@ -113,13 +113,17 @@ def fit_phase(
     """Run one phase of training to its end, from wherever the backup stands."""
     augmented = backup.phase == "augmented"
     last_epoch = settings.epochs if augmented else settings.epochs + settings.polish_epochs
-    batches = Batches(splits.x_train, splits.y_train, settings.batch_size)
+    n_classes = trainer.output_shape[-1]
+    smoothing = settings.label_smoothing if augmented else 0.0
+    batches = Batches(
+        splits.x_train, soft_labels(splits.y_train, n_classes, smoothing), settings.batch_size
+    )
     trainer.fit(
         batches,
         shuffle=False,  # Keras would shuffle the batches once more, by a state that is not saved
         initial_epoch=last_epoch if backup.stopped else backup.next_epoch,
         epochs=last_epoch,
-        validation_data=Batches(splits.x_val, splits.y_val),
+        validation_data=Batches(splits.x_val, soft_labels(splits.y_val, n_classes)),
         callbacks=[
             *callbacks,
             Shuffle(batches, settings.seed),
@@ -172,6 +176,24 @@ def evaluate(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Eval
         accuracy=float((probabilities.argmax(axis=1) == labels).mean()),
         probabilities=probabilities,
     )
+
+
+def soft_labels(labels: np.ndarray, n_classes: int, smoothing: float = 0.0) -> np.ndarray:
+    """Return labels as probabilities: all but `smoothing` of it for the label, the rest for all.
+
+    Label smoothing (Szegedy et al., "Rethinking the Inception Architecture", arXiv 1512.00567)
+    keeps the network from growing ever surer of images that it gets right already.
+
+    Args:
+        labels: int (n,).
+        n_classes: width of the result.
+        smoothing: in [0, 1), shared equally by all classes; 0 returns one-hot vectors.
+
+    Returns:
+        float32 (n, n_classes), each row of sum 1.
+    """
+    one_hot = np.eye(n_classes, dtype=np.float32)[labels]
+    return one_hot * (1.0 - smoothing) + smoothing / n_classes
 
 
 class Batches(keras.utils.PyDataset):

@@ -101,7 +101,7 @@ def measure_step(classifier: "keras.Model", settings: Settings) -> float:
     import numpy as np
 
     from _02_data_preprocess import RandomAffine
-    from _03_model_training import compile_trainer
+    from _03_model_training import compile_trainer, soft_labels
 
     shape = classifier.inputs[0].shape[1:]
     augmentation = RandomAffine(
@@ -111,7 +111,8 @@ def measure_step(classifier: "keras.Model", settings: Settings) -> float:
     compile_trainer(trainer, settings, steps_per_epoch=WARM_UPS + REPETITIONS)
     random = np.random.default_rng(0)
     images = random.random((settings.batch_size, *shape), np.float32)
-    labels = random.integers(0, classifier.output.shape[-1], settings.batch_size)
+    n_classes = classifier.output.shape[-1]
+    labels = soft_labels(random.integers(0, n_classes, settings.batch_size), n_classes)
     return median_seconds(lambda: trainer.train_on_batch(images, labels))
 
 

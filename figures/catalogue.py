@@ -114,7 +114,11 @@ def draw_augmentation(m: Material, _: Choice) -> Figure:
 
 FIGURES: dict[str, Kind] = {
     "curves": Kind(
-        lambda m, _: plot_curves(m.history, m.settings["monitor"]),
+        lambda m, _: plot_curves(
+            m.history,
+            m.settings["monitor"],
+            m.settings.get("label_smoothing", 0.0),  # runs of earlier versions had none
+        ),
         "run",
         "Loss, accuracy and learning rate, epoch by epoch. In training, dropout is on and images "
         "may be varied, so the network can look better on the validation images.",

@@ -22,12 +22,15 @@ N_BINS = 15  # of the calibration error, as in Guo et al., 2017
 # --- How it learned -----------------------------------------------------------------------------
 
 
-def plot_curves(history: Sequence[dict], monitor: str = "val_loss") -> Figure:
+def plot_curves(
+    history: Sequence[dict], monitor: str = "val_loss", label_smoothing: float = 0.0
+) -> Figure:
     """Draw loss, accuracy and learning rate over the epochs, and mark the best epoch.
 
     Args:
         history: the rows of history.csv.
         monitor: the column that says which epoch is best: `val_loss` or `val_accuracy`.
+        label_smoothing: of the training labels before the polish; it lifts their loss.
     """
     figure, panels = plt.subplot_mosaic(
         [["loss", "accuracy"], ["rate", "rate"]],
@@ -39,6 +42,8 @@ def plot_curves(history: Sequence[dict], monitor: str = "val_loss") -> Figure:
     for metric in ("loss", "accuracy"):
         _plot_metric(panels[metric], history, metric)
     panels["loss"].set_yscale("log")
+    if label_smoothing:
+        panels["loss"].set_title("training: with smoothed labels until the polish", fontsize=9)
     _spread_high_accuracies(panels["accuracy"])
     rates = [row["learning_rate"] for row in history]
     panels["rate"].plot(epochs, rates, color=GREEN, marker="o", markersize=4)

@@ -64,6 +64,11 @@ def test_curves_mark_the_best_epoch(monitor, expected):
     assert f"after epoch {expected}" in figure.get_suptitle()
 
 
+def test_curves_say_where_smoothed_labels_lift_the_loss():
+    assert "smoothed" in plot_curves(HISTORY, label_smoothing=0.05).axes[0].get_title()
+    assert plot_curves(HISTORY).axes[0].get_title() == ""
+
+
 def test_curves_without_polish_have_no_shade():
     assert all(not panel.patches for panel in plot_curves(HISTORY[:2]).axes)
 

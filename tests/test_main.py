@@ -263,6 +263,7 @@ def test_recipe_101_is_the_course_projects_and_flags_change_it():
         (["--seed", str(2**32)], "seed must be below"),
         (["--learning-rate", "inf"], "learning_rate must be a number greater than 0"),
         (["--shift", "1"], "shift must be a number at least 0 and below 1"),
+        (["--label-smoothing", "1"], "label_smoothing must be a number at least 0 and below 1"),
         (["--rotation", "-1"], "rotation must be a number 0 or greater"),
         (["--show", "maybe"], "show must be true or false"),
         (["--dataset", "mnits"], "Did you mean 'mnist'"),

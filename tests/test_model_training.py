@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import _03_model_training as training
-from _03_model_training import Backup, Batches, evaluate, read_history, train
+from _03_model_training import Backup, Batches, evaluate, read_history, soft_labels, train
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +78,29 @@ def test_batches_cover_every_image_once_in_an_order_of_seed_and_epoch():
 def test_unshuffled_batches_keep_the_order():
     batches = Batches(np.arange(5), np.arange(5), batch_size=2)
     assert [list(batches[i][0]) for i in range(3)] == [[0, 1], [2, 3], [4]]
+
+
+# --- Soft labels ---
+
+
+def test_soft_labels_are_probabilities_and_keep_the_class():
+    soft = soft_labels(np.array([2, 0]), n_classes=4, smoothing=0.2)
+    np.testing.assert_allclose(soft, [[0.05, 0.05, 0.85, 0.05], [0.85, 0.05, 0.05, 0.05]])
+    assert soft.dtype == np.float32
+    np.testing.assert_array_equal(soft_labels(np.array([1]), 3), [[0, 1, 0]])
+
+
+def test_labels_are_smoothed_until_the_polish_and_never_in_validation(
+    splits, tiny_settings, tmp_path
+):
+    trained = fresh(splits, tiny_settings, tmp_path / "run", epochs=5, label_smoothing=0.9)
+    entropy = -0.19 * np.log(0.19) - 9 * 0.09 * np.log(0.09)  # no loss on such labels is smaller
+    *varied, polish = trained.history
+    assert all(row["loss"] > entropy for row in varied)
+    assert polish["loss"] < entropy - 0.1
+    assert polish["val_loss"] == pytest.approx(
+        evaluate(trained.model, splits.x_val, splits.y_val).loss, rel=1e-3
+    )
 
 
 # --- The rate ---
