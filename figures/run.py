@@ -192,13 +192,15 @@ def plot_per_class(labels: np.ndarray, predicted: np.ndarray, class_names: Seque
     """Draw precision and recall of each class.
 
     Precision: of the images taken for the class, the share that belongs to it. Recall: of the
-    images of the class, the share that was found. A class that is never predicted has precision 0;
-    one without test images has no recall.
+    images of the class, the share that was found. A class with test images that is never predicted
+    has precision 0; one without test images has no recall, nor precision if it is never predicted.
     """
     precision, recall, _, n_images = precision_recall_fscore_support(
         labels, predicted, labels=range(len(class_names)), zero_division=0
     )
-    recall[n_images == 0] = np.nan  # nothing to find: no point, rather than one at 0
+    # Nothing to find, and nothing taken for it: no point, rather than one at 0.
+    recall[n_images == 0] = np.nan
+    precision[(n_images == 0) & (np.bincount(predicted, minlength=len(n_images)) == 0)] = np.nan
     figure, panel = plt.subplots(figsize=(7.5, 0.42 * len(class_names) + 1.6), layout="constrained")
     rows = np.arange(len(class_names))
     panel.hlines(rows, 100 * precision, 100 * recall, color="#C8C8C8", linewidth=3, zorder=1)

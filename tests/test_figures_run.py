@@ -161,10 +161,10 @@ def test_per_class_figures_of_a_class_that_is_never_predicted():
 
 
 def test_a_class_without_test_images_has_no_recall():
-    figure = plot_per_class(np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1]), "012")
+    figure = plot_per_class(np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1]), "0123")
     _, precision, recall = figure.axes[0].collections
-    np.testing.assert_allclose(precision.get_offsets()[:, 0], [100, 100, 0])
-    np.testing.assert_allclose(recall.get_offsets()[:, 0].filled(-1), [50, 100, -1])
+    np.testing.assert_allclose(precision.get_offsets()[:, 0].filled(-1), [100, 100, 0, -1])
+    np.testing.assert_allclose(recall.get_offsets()[:, 0].filled(-1), [50, 100, -1, -1])
     assert "lowest recall: 0, 50.00 %" in figure.get_suptitle()
 
 
