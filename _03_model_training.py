@@ -113,17 +113,18 @@ def fit_phase(
     """Run one phase of training to its end, from wherever the backup stands."""
     augmented = backup.phase == "augmented"
     last_epoch = settings.epochs if augmented else settings.epochs + settings.polish_epochs
-    n_classes = trainer.output_shape[-1]
-    smoothing = settings.label_smoothing if augmented else 0.0
-    batches = Batches(
-        splits.x_train, soft_labels(splits.y_train, n_classes, smoothing), settings.batch_size
-    )
+    smoothing, n_classes = settings.label_smoothing if augmented else 0.0, trainer.output_shape[-1]
+    y_train = soft_labels(splits.y_train, n_classes, smoothing)
+    # Smoothed as well: on plain labels, the loss of a network that learns not to be too sure stops
+    # falling long before the network stops getting better, and EarlyStopping would end it there.
+    y_val = soft_labels(splits.y_val, n_classes, smoothing)
+    batches = Batches(splits.x_train, y_train, settings.batch_size)
     trainer.fit(
         batches,
         shuffle=False,  # Keras would shuffle the batches once more, by a state that is not saved
         initial_epoch=last_epoch if backup.stopped else backup.next_epoch,
         epochs=last_epoch,
-        validation_data=Batches(splits.x_val, soft_labels(splits.y_val, n_classes)),
+        validation_data=Batches(splits.x_val, y_val),
         callbacks=[
             *callbacks,
             Shuffle(batches, settings.seed),

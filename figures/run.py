@@ -30,7 +30,7 @@ def plot_curves(
     Args:
         history: the rows of history.csv.
         monitor: the column that says which epoch is best: `val_loss` or `val_accuracy`.
-        label_smoothing: of the training labels before the polish; it lifts their loss.
+        label_smoothing: of the labels before the polish; it lifts the loss.
     """
     figure, panels = plt.subplot_mosaic(
         [["loss", "accuracy"], ["rate", "rate"]],
@@ -43,7 +43,7 @@ def plot_curves(
         _plot_metric(panels[metric], history, metric)
     panels["loss"].set_yscale("log")
     if label_smoothing:
-        panels["loss"].set_title("training: with smoothed labels until the polish", fontsize=9)
+        panels["loss"].set_title("with smoothed labels until the polish", fontsize=9)
     _spread_high_accuracies(panels["accuracy"])
     rates = [row["learning_rate"] for row in history]
     panels["rate"].plot(epochs, rates, color=GREEN, marker="o", markersize=4)
