@@ -25,6 +25,7 @@ from figures.run import (
     plot_misclassified,
     plot_per_class,
     plot_reliability,
+    smoothed_label_entropy,
 )
 from user_error import UserError
 
@@ -38,6 +39,12 @@ class Material(NamedTuple):
     splits: Splits
     probabilities: np.ndarray  # float32 (n_test, n_classes): what the model makes of the test set
     class_names: Sequence[str]
+
+    @property
+    def label_entropy(self) -> float:
+        """The entropy of the labels before the polish; runs of earlier versions smoothed none."""
+        smoothing = self.settings.get("label_smoothing", 0.0)
+        return smoothed_label_entropy(smoothing, len(self.class_names))
 
     @property
     def predicted(self) -> np.ndarray:
@@ -114,11 +121,7 @@ def draw_augmentation(m: Material, _: Choice) -> Figure:
 
 FIGURES: dict[str, Kind] = {
     "curves": Kind(
-        lambda m, _: plot_curves(
-            m.history,
-            m.settings["monitor"],
-            m.settings.get("label_smoothing", 0.0),  # runs of earlier versions had none
-        ),
+        lambda m, _: plot_curves(m.history, m.settings["monitor"], m.label_entropy),
         "run",
         "Loss, accuracy and learning rate, epoch by epoch. In training, dropout is on and images "
         "may be varied, so the network can look better on the validation images.",

@@ -11,6 +11,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from scipy.stats import entropy
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from figures.style import BLUE, GREEN, GREY, ORANGE, image_grid
@@ -23,15 +24,18 @@ N_BINS = 15  # of the calibration error, as in Guo et al., 2017
 
 
 def plot_curves(
-    history: Sequence[dict], monitor: str = "val_loss", label_smoothing: float = 0.0
+    history: Sequence[dict], monitor: str = "val_loss", label_entropy: float = 0.0
 ) -> Figure:
     """Draw loss, accuracy and learning rate over the epochs, and mark the best epoch.
 
     Args:
         history: the rows of history.csv.
         monitor: the column that says which epoch is best: `val_loss` or `val_accuracy`.
-        label_smoothing: of the labels before the polish; it lifts the loss.
+        label_entropy: of the labels before the polish; no loss on them can be smaller, so only
+            what lies above it is drawn.
     """
+    if label_entropy:
+        history = [_without_entropy(row, label_entropy) for row in history]
     figure, panels = plt.subplot_mosaic(
         [["loss", "accuracy"], ["rate", "rate"]],
         figsize=(10, 5.5),
@@ -42,8 +46,8 @@ def plot_curves(
     for metric in ("loss", "accuracy"):
         _plot_metric(panels[metric], history, metric)
     panels["loss"].set_yscale("log")
-    if label_smoothing:
-        panels["loss"].set_title("with smoothed labels until the polish", fontsize=9)
+    if label_entropy:
+        panels["loss"].set_title("above the entropy of the smoothed labels", fontsize=9)
     _spread_high_accuracies(panels["accuracy"])
     rates = [row["learning_rate"] for row in history]
     panels["rate"].plot(epochs, rates, color=GREEN, marker="o", markersize=4)
@@ -59,6 +63,20 @@ def plot_curves(
     what = {"val_loss": "lowest validation loss", "val_accuracy": "highest validation accuracy"}
     figure.suptitle(f"Training over {len(epochs)} epochs; {what[monitor]} after epoch {best}")
     return figure
+
+
+def smoothed_label_entropy(smoothing: float, n_classes: int) -> float:
+    """Return the entropy, in nats, of a label that shares `smoothing` among all classes."""
+    shares = np.full(n_classes, smoothing / n_classes)
+    shares[0] += 1.0 - smoothing
+    return float(entropy(shares))
+
+
+def _without_entropy(row: dict, label_entropy: float) -> dict:
+    """Return a row of the history whose losses are counted from the entropy of its labels."""
+    if row["phase"] == "polish":
+        return row
+    return row | {name: row[name] - label_entropy for name in ("loss", "val_loss")}
 
 
 def best_epoch(history: Sequence[dict], monitor: str) -> int:

@@ -12,6 +12,7 @@ from figures.run import (
     plot_per_class,
     plot_reliability,
     rank_misclassified,
+    smoothed_label_entropy,
 )
 
 KEYS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
@@ -64,9 +65,17 @@ def test_curves_mark_the_best_epoch(monitor, expected):
     assert f"after epoch {expected}" in figure.get_suptitle()
 
 
-def test_curves_say_where_smoothed_labels_lift_the_loss():
-    assert "smoothed" in plot_curves(HISTORY, label_smoothing=0.05).axes[0].get_title()
+def test_curves_count_the_loss_from_the_entropy_of_smoothed_labels():
+    panel = plot_curves(HISTORY, label_entropy=0.15).axes[0]
+    np.testing.assert_allclose(panel.lines[0].get_ydata(), [0.35, 0.05, 0.1])
+    assert "smoothed" in panel.get_title() and HISTORY[0]["loss"] == 0.5
     assert plot_curves(HISTORY).axes[0].get_title() == ""
+
+
+def test_entropy_of_smoothed_labels():
+    expected = -0.91 * np.log(0.91) - 9 * 0.01 * np.log(0.01)
+    assert smoothed_label_entropy(0.1, 10) == pytest.approx(expected)
+    assert smoothed_label_entropy(0.0, 10) == 0.0
 
 
 def test_curves_without_polish_have_no_shade():
