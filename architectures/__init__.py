@@ -20,6 +20,7 @@ ARCHITECTURES = {
     "fast_cnn": "architectures.fast_cnn",
     "fast_cnn_half": "architectures.fast_cnn",
     "fast_cnn_eighth": "architectures.fast_cnn",
+    "fast_cnn_wide": "architectures.fast_cnn",
     "cnn_mnist_101": "architectures.cnn_mnist_101",
     "keras_example": "architectures.keras_example",
 }

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from _00_main import parse_command_line
 from architectures import ARCHITECTURES, build_architecture
 from benchmarks.epoch_curve import multiply_adds
 from user_error import UserError
@@ -14,6 +15,7 @@ from user_error import UserError
         ("fast_cnn", 173_338, 8.8),
         ("fast_cnn_half", 84_874, 4.4),
         ("fast_cnn_eighth", 22_858, 1.1),
+        ("fast_cnn_wide", 952_474, 50.6),
         ("keras_example", 34_826, 2.4),
     ],
 )
@@ -21,6 +23,13 @@ def test_published_sizes(name, n_parameters, millions_of_multiply_adds):
     model = build_architecture(name)
     assert model.count_params() == n_parameters
     assert multiply_adds(model) / 1e6 == pytest.approx(millions_of_multiply_adds, abs=0.05)
+
+
+def test_recipe_best_trains_for_at_most_half_a_petaflop():
+    settings, _ = parse_command_line(["--recipe", "best"])
+    images = 60_000 * (1 - settings.val_size) * (settings.epochs + settings.polish_epochs)
+    flops = 2 * 3 * multiply_adds(build_architecture(settings.architecture)) * images
+    assert 0.4e15 < flops <= 0.5e15
 
 
 def test_network_101_has_the_layers_of_its_project():
