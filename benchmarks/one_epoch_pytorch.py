@@ -137,7 +137,9 @@ def make_table(by_recipe: dict[str, list[dict[str, Any]]]) -> str:
         cells = [recipe, str(len(results))]
         for clock in ("train_seconds", "process_seconds"):
             seconds = [result[clock][-1] for result in results]
-            cells.append(f"{statistics.median(seconds):.1f} ({min(seconds)} to {max(seconds)})")
+            cells.append(
+                f"{statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f})"
+            )
         cells += [f"{accuracy.mean:.3f} ± {accuracy.deviation:.3f}", f"{reached} of {len(results)}"]
         lines.append(f"| {' | '.join(cells)} |")
     ratio = statistics.median(

@@ -22,9 +22,18 @@ def test_table_gives_the_median_ratio_within_the_turns():
         one_epoch_pytorch.PUBLISHED: [result(0.990, 12), result(0.989, 11), result(0.989, 30)],
     }
     *_, ours, theirs, _, ratio = one_epoch_pytorch.make_table(by_recipe).splitlines()
-    cells = ["speedrun_990", "3", "10.0 (8 to 10)", "15.0 (13 to 15)", "99.100 ± 0.200", "2 of 3"]
+    cells = [
+        "speedrun_990",
+        "3",
+        "10.0 (8.0 to 10.0)",
+        "15.0 (13.0 to 15.0)",
+        "99.100 ± 0.200",
+        "2 of 3",
+    ]
     assert ours == f"| {' | '.join(cells)} |"
-    assert theirs.endswith("| 12.0 (11 to 30) | 17.0 (16 to 35) | 98.933 ± 0.058 | 1 of 3 |")
+    assert theirs.endswith(
+        "| 12.0 (11.0 to 30.0) | 17.0 (16.0 to 35.0) | 98.933 ± 0.058 | 1 of 3 |"
+    )
     assert "takes 1.50 times ours" in ratio
 
 
