@@ -14,7 +14,6 @@ again, it goes on where it was.
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,7 +22,12 @@ from typing import TYPE_CHECKING, Any
 from _00_main import PROJECT_DIR
 from _01_data_loader import load_data
 from benchmarks.seeds import check_seed_count, summarise
-from benchmarks.time_to_accuracy import check_flags, load_or_train
+from benchmarks.time_to_accuracy import (
+    check_flags,
+    load_or_train,
+    median_and_range,
+    run_worker,
+)
 from command_line import Parser, run_program
 from safe_files import write_atomically
 from user_error import UserError
@@ -115,11 +119,7 @@ def load_or_train_pytorch(seed: int, folder: Path) -> dict[str, Any]:
     if not output.exists():
         command = [sys.executable, "-m", "benchmarks.one_epoch_pytorch", "--worker", str(seed)]
         command += ["--folder", str(output), "--started", str(time.time())]
-        answer = subprocess.run(command, cwd=PROJECT_DIR)
-        if answer.returncode == 130:
-            raise KeyboardInterrupt
-        if answer.returncode != 0:
-            raise UserError("the training in PyTorch failed (see above).")
+        run_worker(command, PUBLISHED)
     return json.loads(output.read_text())
 
 
@@ -137,9 +137,7 @@ def make_table(by_recipe: dict[str, list[dict[str, Any]]]) -> str:
         cells = [recipe, str(len(results))]
         for clock in ("train_seconds", "process_seconds"):
             seconds = [result[clock][-1] for result in results]
-            cells.append(
-                f"{statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f})"
-            )
+            cells.append(median_and_range(seconds))
         cells += [f"{accuracy.mean:.3f} ± {accuracy.deviation:.3f}", f"{reached} of {len(results)}"]
         lines.append(f"| {' | '.join(cells)} |")
     ratio = statistics.median(

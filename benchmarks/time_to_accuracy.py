@@ -82,7 +82,12 @@ def train_in_own_process(recipe: str, seed: int, output: Path, flags: list[str])
     """Start a worker and wait for it."""
     command = [sys.executable, "-m", "benchmarks.time_to_accuracy", "--worker", recipe]
     command += ["--worker-seed", str(seed), "--folder", str(output), "--started", str(time.time())]
-    answer = subprocess.run([*command, *flags], cwd=PROJECT_DIR)
+    run_worker([*command, *flags], recipe)
+
+
+def run_worker(command: list[str], recipe: str) -> None:
+    """Run the command that trains a recipe; raise UserError if it fails."""
+    answer = subprocess.run(command, cwd=PROJECT_DIR)
     if answer.returncode == 130:
         raise KeyboardInterrupt
     if answer.returncode != 0:
@@ -134,6 +139,11 @@ def median_or_dash(values: Sequence[float | None], form: str) -> str:
         return "-"
     text = f"{statistics.median(present):{form}}"
     return text if len(present) == len(values) else f"{text} ({len(present)} of {len(values)})"
+
+
+def median_and_range(values: Sequence[float]) -> str:
+    """Format as median (min to max)."""
+    return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
 def ratios_to_reference(

@@ -16,7 +16,7 @@ from typing import Any
 
 from _00_main import PROJECT_DIR
 from benchmarks.seeds import check_seed_count, summarise
-from benchmarks.time_to_accuracy import check_flags, load_or_train
+from benchmarks.time_to_accuracy import check_flags, load_or_train, median_and_range
 from command_line import Parser, run_program
 from safe_files import write_atomically
 
@@ -39,7 +39,7 @@ def make_table(by_recipe: dict[str, list[dict[str, Any]]]) -> str:
             recipe,
             f"{100 * TARGETS[recipe]:.1f} %",
             str(len(results)),
-            f"{statistics.median(process):.1f} ({min(process):.1f} to {max(process):.1f})",
+            median_and_range(process),
             f"{statistics.median(result['train_seconds'][-1] for result in results):.1f}",
             f"{accuracy.mean:.3f} ± {accuracy.deviation:.3f}",
             f"{accuracy.median:.2f}",

@@ -53,7 +53,7 @@ def test_recipes_take_turns_and_finished_trainings_are_kept(tmp_path, monkeypatc
         return type("Answer", (), {"returncode": 0})
 
     monkeypatch.setattr(time_to_accuracy, "train_in_own_process", train_ours)
-    monkeypatch.setattr(one_epoch_pytorch.subprocess, "run", train_pytorch)
+    monkeypatch.setattr(time_to_accuracy.subprocess, "run", train_pytorch)
     one_epoch_pytorch.main(["--n", "2", "--folder", str(tmp_path)])
     assert trained == [("speedrun_990", 0), ("pytorch", 0), ("speedrun_990", 1), ("pytorch", 1)]
     one_epoch_pytorch.main(["--n", "2", "--folder", str(tmp_path)])
