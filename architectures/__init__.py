@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 # so that the names can be checked without waiting for Keras to load.
 ARCHITECTURES = {
     "fast_cnn": "architectures.fast_cnn",
-    "fast_cnn_half": "architectures.fast_cnn",
-    "fast_cnn_eighth": "architectures.fast_cnn",
+    "fast_cnn_tiny": "architectures.fast_cnn",
+    "fast_cnn_small": "architectures.fast_cnn",
     "fast_cnn_wide": "architectures.fast_cnn",
     "cnn_mnist_101": "architectures.cnn_mnist_101",
     "keras_example": "architectures.keras_example",

@@ -7,14 +7,14 @@ from keras import layers
 def fast_cnn(
     input_shape: tuple[int, int, int],
     n_classes: int,
-    filters: tuple[int, int, int, int, int] = (24, 32, 64, 96, 96),
-    dropout: float = 0.2,
+    filters: tuple[int, int, int, int, int] = (32, 48, 80, 128, 128),
+    dropout: float = 0.25,
     name: str = "fast_cnn",
 ) -> keras.Model:
     """Return a small convolutional network that is built for training on a CPU.
 
-    173,338 parameters and 8.8 million multiply-adds an image at (28, 28, 1) and 10 classes: a
-    thirteenth and a quarter of network "101". What makes it fast:
+    301,002 parameters and 15.8 million multiply-adds an image at (28, 28, 1) and 10 classes: a
+    seventh and half of network "101". What makes it fast:
 
     - the second convolution already steps by two pixels, so three of five see 12x12 or less;
     - batch normalisation, which moves much memory and computes little, stands only where the
@@ -54,16 +54,16 @@ def fast_cnn(
     return model
 
 
-def fast_cnn_half(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
-    """Return fast_cnn at half the cost: 84,874 parameters, 4.4 million multiply-adds an image."""
-    return fast_cnn(input_shape, n_classes, (16, 24, 48, 64, 64), name="fast_cnn_half")
+def fast_cnn_tiny(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+    """Return fast_cnn at a 14th of the cost: 22,858 parameters, 1.1 million multiply-adds."""
+    return fast_cnn(input_shape, n_classes, (8, 12, 24, 32, 32), 0.2, name="fast_cnn_tiny")
 
 
-def fast_cnn_eighth(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
-    """Return fast_cnn at an eighth of the cost: 22,858 parameters, 1.1 million multiply-adds."""
-    return fast_cnn(input_shape, n_classes, (8, 12, 24, 32, 32), name="fast_cnn_eighth")
+def fast_cnn_small(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+    """Return fast_cnn at a seventh of the cost: 45,778 parameters, 2.2 million multiply-adds."""
+    return fast_cnn(input_shape, n_classes, (12, 16, 32, 48, 48), 0.1, name="fast_cnn_small")
 
 
 def fast_cnn_wide(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
-    """Return fast_cnn at 5.8 times the cost: 952,474 parameters, 50.6 million multiply-adds."""
+    """Return fast_cnn at three times the cost: 952,474 parameters, 50.6 million multiply-adds."""
     return fast_cnn(input_shape, n_classes, (56, 80, 160, 224, 224), 0.4, name="fast_cnn_wide")
