@@ -23,6 +23,7 @@ from _02_data_preprocess import RandomAffine, Splits
 from architectures import build_architecture
 from optimizers import OPTIMIZERS
 from safe_files import write_atomically
+from shift_averaging import average_shifts
 
 Settings = Any  # _00_main.Settings, which reads as such here: nothing below imports from above
 EVALUATION_BATCH_SIZE = 1000  # larger than in training: nothing has to be kept for gradients
@@ -57,14 +58,14 @@ def train(
     called in both phases, before the program's own.
 
     Returns:
-        The plain classifier, without the augmentation layer and the optimizer.
+        The classifier, without the layer that varies the images and without the optimizer.
     """
     image_shape, n_classes = splits.x_train.shape[1:], len(DATA_SETS[settings.dataset].class_names)
-    classifier = build_architecture(settings.architecture, image_shape, n_classes)
+    network = build_architecture(settings.architecture, image_shape, n_classes)
     augmentation = RandomAffine(
         settings.rotation, settings.zoom, settings.shift, settings.shear, seed=settings.seed
     )
-    trainer = keras.Sequential([keras.Input(image_shape), augmentation, classifier])
+    trainer = keras.Sequential([keras.Input(image_shape), augmentation, network])
     steps_per_epoch = math.ceil(len(splits.y_train) / settings.batch_size)
     compile_trainer(trainer, settings, steps_per_epoch)
     backup = Backup(run_folder / "backup.npz", trainer)
@@ -79,6 +80,7 @@ def train(
     if settings.polish_epochs:
         print("Polish, on unchanged images:", flush=True)
         fit_phase(trainer, splits, settings, backup, run_folder, callbacks)
+    classifier = average_shifts(network) if settings.average_shifts else network
     return Training(classifier, read_history(run_folder / "history.csv"), backup.seconds)
 
 

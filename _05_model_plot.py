@@ -57,7 +57,7 @@ def plot_run(
     from figures.catalogue import choose_figures
 
     material = gather(folder, model, splits, probabilities)
-    draw(folder, material, choose_figures(model, extent), show=show)
+    draw(folder, material, choose_figures(material.network, extent), show=show)
 
 
 def gather(
@@ -67,11 +67,12 @@ def gather(
     from _01_data_loader import DATA_SETS
     from _03_model_training import read_history
     from figures.catalogue import Material
+    from shift_averaging import network_of
 
     settings = read_json(folder / "settings.json")["settings"]
     class_names = DATA_SETS[settings["dataset"]].class_names
     history = read_history(folder / "history.csv")
-    return Material(settings, history, model, splits, probabilities, class_names)
+    return Material(settings, history, network_of(model), splits, probabilities, class_names)
 
 
 def draw(
@@ -211,8 +212,8 @@ def main(arguments: list[str]) -> None:
     if not given.figures and choice != Choice():
         raise UserError("--layer and --image need the name of a figure, for example activations.")
     material = read_run(given.run_folder)
-    check_choice(given.figures, choice, material.model)
-    names = given.figures or choose_figures(material.model, "all")
+    check_choice(given.figures, choice, material.network)
+    names = given.figures or choose_figures(material.network, "all")
     draw(given.run_folder, material, names, choice, given.show)
 
 

@@ -10,6 +10,7 @@ from _00_main import Settings, run
 from _01_data_loader import load_data
 from _02_data_preprocess import preprocess
 from _03_model_training import evaluate
+from shift_averaging import network_of
 
 
 class EpochWeights(keras.callbacks.Callback):
@@ -60,7 +61,7 @@ class EpochWeights(keras.callbacks.Callback):
 def train_with_curve(
     settings: Settings, process_started: float
 ) -> tuple[keras.Model, dict[str, Any]]:
-    """Train by the program's own `run()`; return the model and its curve."""
+    """Train by the program's own `run()`; return the network and its curve."""
     keeper = EpochWeights(process_started)
     result = run(settings, callbacks=[keeper])
     model = keras.saving.load_model(result.run_folder / "model.keras")
@@ -68,7 +69,7 @@ def train_with_curve(
         load_data(settings.dataset, settings.data_dir), settings.val_size, settings.seed
     )
     curve = keeper.curve(model, splits.x_test, splits.y_test)
-    return model, {**curve, "images_per_epoch": len(splits.y_train)}
+    return network_of(model), {**curve, "images_per_epoch": len(splits.y_train)}
 
 
 def multiply_adds(model: keras.Model) -> int:

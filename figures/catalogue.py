@@ -35,9 +35,9 @@ class Material(NamedTuple):
 
     settings: Mapping[str, Any]  # as in settings.json
     history: Sequence[dict[str, float | str]]  # the rows of history.csv
-    model: keras.Model
+    network: keras.Model  # without test-time augmentation
     splits: Splits
-    probabilities: np.ndarray  # float32 (n_test, n_classes): what the model makes of the test set
+    probabilities: np.ndarray  # float32 (n_test, n_classes): what the run makes of the test set
     class_names: Sequence[str]
 
     @property
@@ -102,13 +102,13 @@ def draw_activations(m: Material, choice: Choice) -> Figure:
         raise UserError(f"--image must be from 0 to {len(m.splits.y_test) - 1:,}, got {index}.")
     name = m.class_names[m.splits.y_test[index]]
     title = f"test image {index} ({name})"
-    return plot_activations(m.model, m.splits.x_test[index], title, choice.layer)
+    return plot_activations(m.network, m.splits.x_test[index], title, choice.layer)
 
 
 def draw_embeddings(m: Material, choice: Choice) -> Figure:
     """Draw where a layer puts the test images."""
     return plot_embeddings(
-        m.model, m.splits.x_test, m.splits.y_test, m.predicted, m.class_names, choice.layer
+        m.network, m.splits.x_test, m.splits.y_test, m.predicted, m.class_names, choice.layer
     )
 
 
@@ -149,12 +149,12 @@ FIGURES: dict[str, Kind] = {
         "Mind the counts below: a bar of few images says little.",
     ),
     "network": Kind(
-        lambda m, _: plot_network(m.model),
+        lambda m, _: plot_network(m.network),
         "network",
         "The layers in the order in which an image passes them.",
     ),
     "filters": Kind(
-        lambda m, choice: plot_filters(m.model, choice.layer),
+        lambda m, choice: plot_filters(m.network, choice.layer),
         "network",
         "What a convolution multiplies each neighbourhood of pixels with.",
         layers=convolutions,

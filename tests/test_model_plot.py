@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -34,6 +35,10 @@ def folder(finished_run, tmp_path):
     return shutil.copytree(finished_run, tmp_path / "run")
 
 
+def load_classifier(folder):
+    return keras.saving.load_model(folder / "model.keras")
+
+
 def pictures(folder):
     return {path.stem for path in folder.glob("*.png")}
 
@@ -41,7 +46,7 @@ def pictures(folder):
 @pytest.mark.parametrize(("extent", "expected"), [("quick", set(QUICK)), ("none", set())])
 def test_a_run_draws_as_much_as_it_is_told(folder, extent, expected):
     material = read_run(folder)
-    plot_run(folder, material.model, material.splits, material.probabilities, extent)
+    plot_run(folder, load_classifier(folder), material.splits, material.probabilities, extent)
     assert pictures(folder) == expected
     assert (folder / "report.html").exists() == bool(expected)
     assert plt.get_fignums() == []
@@ -68,7 +73,7 @@ def test_the_run_that_is_read_is_the_run_that_was_made(folder):
     assert -np.log(of_true_class).mean() == pytest.approx(metrics["test_loss"], rel=1e-4)
     wrong, _ = rank_misclassified(labels, probabilities)
     assert len(wrong) == metrics["n_misclassified"] > 0
-    validation = evaluate(material.model, material.splits.x_val, material.splits.y_val)
+    validation = evaluate(load_classifier(folder), material.splits.x_val, material.splits.y_val)
     assert validation.accuracy == metrics["val_accuracy"]
     with Image.open(draw_one(folder, material, "misclassified")) as image:
         assert f" {len(wrong)})" in image.text["Title"]
@@ -93,7 +98,7 @@ def draw_one(folder, material, name, **choice):
 def test_a_choice_names_the_file(folder, name, choice, file):
     material = read_run(folder)
     if "layer" in choice:  # names of layers count up over all models of a process
-        own = next(layer.name for layer in material.model.layers if "conv2d" in layer.name)
+        own = next(layer.name for layer in material.network.layers if "conv2d" in layer.name)
         choice, file = choice | {"layer": own}, file.replace("conv2d", own)
     assert draw_one(folder, material, name, **choice).name == file
 

@@ -7,6 +7,7 @@ import pytest
 
 import _03_model_training as training
 from _03_model_training import Backup, Batches, evaluate, read_history, soft_labels, train
+from shift_averaging import network_of
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +98,7 @@ def test_labels_are_smoothed_until_the_polish(splits, tiny_settings, tmp_path):
     assert all(row["loss"] > entropy and row["val_loss"] > entropy for row in varied)
     assert polish["loss"] < entropy - 0.1
     assert polish["val_loss"] == pytest.approx(
-        evaluate(trained.model, splits.x_val, splits.y_val).loss, rel=1e-3
+        evaluate(network_of(trained.model), splits.x_val, splits.y_val).loss, rel=1e-3
     )
 
 
@@ -144,10 +145,15 @@ def test_training_learns_and_keeps_its_history(splits, tiny_settings, tmp_path):
         assert len(list(csv.DictReader(file))) == 4
 
 
-def test_result_is_the_plain_classifier(splits, tiny_settings, tmp_path):
-    model = fresh(splits, tiny_settings, tmp_path / "run", epochs=1, polish_epochs=0).model
-    assert model.name == "tiny"
+def test_result_does_not_vary_the_images_at_random(splits, tiny_settings, tmp_path):
+    settings = replace(tiny_settings, epochs=1, polish_epochs=0)
+    model = fresh(splits, settings, tmp_path / "augmented").model
+    assert network_of(model).name == "tiny" and model is not network_of(model)
     assert not any("affine" in layer.name for layer in model.layers)
+    plain = fresh(splits, settings, tmp_path / "plain", average_shifts=False).model
+    assert plain.name == "tiny"
+    for a, b in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_polish_sees_unchanged_images(splits, tiny_settings, tmp_path, monkeypatch):

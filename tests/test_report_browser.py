@@ -25,7 +25,7 @@ def report(tmp_path_factory, tiny_architecture):
     """Return the report of a run with all figures."""
     folder = run(make_tiny_settings(tmp_path_factory.mktemp("browser"))).run_folder
     material = read_run(folder)
-    draw(folder, material, choose_figures(material.model, "all"))
+    draw(folder, material, choose_figures(material.network, "all"))
     return folder / "report.html"
 
 
