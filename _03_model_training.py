@@ -26,7 +26,7 @@ from safe_files import write_atomically
 from shift_averaging import average_shifts
 
 Settings = Any  # _00_main.Settings, which reads as such here: nothing below imports from above
-EVALUATION_BATCH_SIZE = 1000  # larger than in training: nothing has to be kept for gradients
+EVALUATION_BATCH_SIZE = 500  # larger than in training: nothing has to be kept for gradients
 SMALLEST_PROBABILITY = 1e-7  # as in Keras' cross-entropy, so that no single image costs infinity
 
 

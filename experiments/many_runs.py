@@ -1,8 +1,9 @@
 """Many runs as one Optuna study: the mechanism behind comparisons, seeds and sweeps.
 
 A study is a list of settings. It is kept in a database, by default an SQLite file in `runs/`; so a
-study that was killed goes on where it was, and with `--storage postgresql://...` any number of
-machines share one: each takes the next run that nobody has begun.
+study that was killed goes on where it was, in the middle of a run too. With
+`--storage postgresql://...`, any number of machines share one: each takes the next run that nobody
+has begun.
 """
 
 import dataclasses
@@ -12,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import keras_backend
 from _00_main import PROJECT_DIR, Settings, run
+from _04_data_saver import create_run_folder
 from user_error import UserError
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ def import_optuna():
 
 
 def open_study(study_name: str, storage: str | None) -> "optuna.Study":
-    """Open or begin a study whose killed runs are begun again."""
+    """Open or begin a study whose killed runs are taken up again."""
     optuna = import_optuna()
     if storage is None:
         folder = PROJECT_DIR / "runs"
@@ -85,15 +88,19 @@ def open_study(study_name: str, storage: str | None) -> "optuna.Study":
 def enqueue(study: "optuna.Study", runs: Mapping[str, Settings]) -> None:
     """Put the runs into the study that are neither waiting nor under way nor finished."""
     optuna = import_optuna()
+    trials = [(trial.state.name, trial.user_attrs) for trial in study.trials]
     known = {
-        trial.user_attrs["label"]: trial.user_attrs["settings"]
-        for trial in study.trials
-        if trial.state.name in ("WAITING", "RUNNING", "COMPLETE")
+        attributes["label"]: attributes["settings"]
+        for state, attributes in trials
+        if state in ("WAITING", "RUNNING", "COMPLETE")
     }
     for label, settings in runs.items():
         content = dataclasses.asdict(settings)
         if label not in known:
             attributes = {"label": label, "settings": content}
+            for _, failed in trials:  # by Ctrl-C or a full disk: go on in its folder
+                if attributes.items() <= failed.items():
+                    attributes = failed
             study.add_trial(
                 optuna.trial.create_trial(
                     state=optuna.trial.TrialState.WAITING, user_attrs=attributes
@@ -108,13 +115,18 @@ def enqueue(study: "optuna.Study", runs: Mapping[str, Settings]) -> None:
 
 def make_run(trial: "optuna.Trial") -> float:
     """Make the run of a trial and note its metrics; the value is the validation accuracy."""
+    keras_backend.load_keras()
     import keras
 
     print(f"\n=== {trial.study.study_name}: {trial.user_attrs['label']} ===", flush=True)
     keras.backend.clear_session()  # or memory grows with each model
-    result = run(Settings(**trial.user_attrs["settings"]))
+    settings = Settings(**trial.user_attrs["settings"])
+    folder = Path(trial.user_attrs.get("run_folder", ""))
+    if not (folder / "settings.json").exists():  # not begun yet, or on another machine
+        folder = create_run_folder(settings, keras_backend.describe_machine(settings.precision))
+        trial.set_user_attr("run_folder", str(folder))
+    result = run(settings, resume_folder=folder)
     trial.set_user_attr("metrics", result.metrics)
-    trial.set_user_attr("run_folder", str(result.run_folder))
     return result.metrics["val_accuracy"]
 
 
