@@ -9,6 +9,7 @@ def fast_cnn(
     n_classes: int,
     filters: tuple[int, int, int, int, int] = (32, 48, 80, 128, 128),
     dropout: float = 0.25,
+    border: int = 0,
     name: str = "fast_cnn",
 ) -> keras.Model:
     """Return a small convolutional network that is built for training on a CPU.
@@ -24,10 +25,13 @@ def fast_cnn(
         input_shape: (height, width, channels).
         n_classes: width of the softmax output.
         filters: of the five convolutions.
-        dropout: share of the last 3x3 maps' values that are dropped in training.
+        dropout: share of the last maps' values that are dropped in training.
+        border: pixels that are first cut off at each side.
         name: of the model.
     """
     model = keras.Sequential([layers.Input(input_shape)], name=name)
+    if border:
+        model.add(layers.Cropping2D(border))
 
     def convolution(number, **options):
         layer = layers.Conv2D(filters[number], 3, kernel_initializer="he_normal", **options)
@@ -55,8 +59,8 @@ def fast_cnn(
 
 
 def fast_cnn_tiny(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
-    """Return fast_cnn at a 14th of the cost: 22,858 parameters, 1.1 million multiply-adds."""
-    return fast_cnn(input_shape, n_classes, (8, 12, 24, 32, 32), 0.2, name="fast_cnn_tiny")
+    """Return fast_cnn at a 15th of the cost: 42,762 parameters, 1.0 million multiply-adds."""
+    return fast_cnn(input_shape, n_classes, (8, 16, 32, 48, 48), 0.1, 3, name="fast_cnn_tiny")
 
 
 def fast_cnn_small(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
