@@ -121,8 +121,10 @@ def make_run(trial: "optuna.Trial") -> float:
     print(f"\n=== {trial.study.study_name}: {trial.user_attrs['label']} ===", flush=True)
     keras.backend.clear_session()  # or memory grows with each model
     settings = Settings(**trial.user_attrs["settings"])
-    folder = Path(trial.user_attrs.get("run_folder", ""))
-    if not (folder / "settings.json").exists():  # not begun yet, or on another machine
+    begun = trial.user_attrs.get("run_folder")
+    if begun and (Path(begun) / "settings.json").exists():
+        folder = Path(begun)
+    else:  # not begun yet, or on another machine
         folder = create_run_folder(settings, keras_backend.describe_machine(settings.precision))
         trial.set_user_attr("run_folder", str(folder))
     result = run(settings, resume_folder=folder)
