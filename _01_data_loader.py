@@ -432,7 +432,7 @@ def _check_arrays(arrays: Arrays, n_classes: int, path: Path) -> None:
         if labels.min() < 0 or labels.max() >= n_classes:
             raise UserError(
                 f"{path}: {part} labels run from {labels.min()} to {labels.max()}; "
-                f"expected 0 to {n_classes - 1}."
+                f"expected 0 to {n_classes - 1}. (For more classes, list their names in DATA_SETS.)"
             )
 
 

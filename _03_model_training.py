@@ -1,11 +1,13 @@
 """Step 3: build, compile, fit and evaluate.
 
-Training has two phases. First the images are varied at random (`RandomAffine`) until EarlyStopping
+Several networks, if so set, are trained one after another and averaged. Training a network has two
+phases. First the images are varied at random (`RandomAffine`) until EarlyStopping
 or the last epoch, and the labels are smoothed; then comes a short polish on images and labels as
 they are, at the low rates that end the schedule.
 """
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -21,9 +23,9 @@ import numpy as np
 from _01_data_loader import DATA_SETS
 from _02_data_preprocess import RandomAffine, Splits
 from architectures import build_architecture
+from averaging import average_networks, average_shifts
 from optimizers import OPTIMIZERS
-from safe_files import write_atomically
-from shift_averaging import average_shifts
+from safe_files import write_atomically, writing
 
 Settings = Any  # _00_main.Settings, which reads as such here: nothing below imports from above
 EVALUATION_BATCH_SIZE = 500  # larger than in training: nothing has to be kept for gradients
@@ -34,8 +36,9 @@ class Training(NamedTuple):
     """A trained classifier and how it came about."""
 
     model: keras.Model
-    history: list[dict[str, float | str]]  # a row of history.csv each
-    seconds: float  # spent on it, all processes of an interrupted run together
+    history: list[dict[str, float | str]]  # a row of history.csv each; of the first network
+    epochs: int  # of all networks together
+    seconds: float  # spent on them, all processes of an interrupted run together
 
 
 class Evaluation(NamedTuple):
@@ -52,14 +55,63 @@ def train(
     run_folder: Path,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Training:
-    """Train the network of `settings`; go on from the run folder's backup if it has one.
+    """Train the networks of `settings`, one after another; go on from their backups, if any.
 
-    Writes `history.csv` and, after each epoch, `backup.npz` into the run folder. `callbacks` are
-    called in both phases, before the program's own.
+    The first writes into the run folder, the others into `network_2`, ... below it. `callbacks`
+    are called in both phases of every network, before the program's own.
 
     Returns:
-        The classifier, without the layer that varies the images and without the optimizer.
+        The classifier. It averages over networks and shifts if the settings say so.
     """
+    trainings = []
+    for number in range(1, settings.networks + 1):
+        folder, own = run_folder, settings
+        if number > 1:
+            folder = run_folder / f"network_{number}"
+            with writing(folder):
+                folder.mkdir(exist_ok=True)
+            own = dataclasses.replace(settings, seed=derive_seed(settings.seed, number))
+        if settings.networks > 1:
+            print(f"Network {number} of {settings.networks}, seed {own.seed}:", flush=True)
+        trainings.append(train_network(splits, own, folder, callbacks))
+
+    classifier = combine([training.model for training in trainings], settings.average_shifts)
+    epochs = sum(training.epochs for training in trainings)
+    seconds = sum(training.seconds for training in trainings)
+    return Training(classifier, trainings[0].history, epochs, seconds)
+
+
+def derive_seed(seed: int, number: int) -> int:
+    """Return the seed of a run's second, third, ... network.
+
+    Not `seed + 1`: the run with the next seed begins with that one, and the two runs would share
+    networks.
+    """
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def combine(networks: Sequence[keras.Model], over_shifts: bool) -> keras.Model:
+    """Return the classifier that averages over the networks and, if so wished, over shifts."""
+    for number, network in enumerate(networks[1:], start=2):
+        network.name = f"{network.name}_{number}"  # within a model, names must differ
+    classifier = average_networks(networks) if len(networks) > 1 else networks[0]
+    return average_shifts(classifier) if over_shifts else classifier
+
+
+def train_network(
+    splits: Splits,
+    settings: Settings,
+    folder: Path,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Training:
+    """Train one network; go on from the folder's backup if it has one.
+
+    Writes `history.csv` and, after each epoch, `backup.npz` into the folder.
+
+    Returns:
+        The network, without the layer that varies the images and without the optimizer.
+    """
+    keras.utils.set_random_seed(settings.seed)  # whatever was trained before it
     image_shape, n_classes = splits.x_train.shape[1:], len(DATA_SETS[settings.dataset].class_names)
     network = build_architecture(settings.architecture, image_shape, n_classes)
     augmentation = RandomAffine(
@@ -68,20 +120,20 @@ def train(
     trainer = keras.Sequential([keras.Input(image_shape), augmentation, network])
     steps_per_epoch = math.ceil(len(splits.y_train) / settings.batch_size)
     compile_trainer(trainer, settings, steps_per_epoch)
-    backup = Backup(run_folder / "backup.npz", trainer)
-    trim_history(run_folder / "history.csv", backup.epochs_done)
+    backup = Backup(folder / "backup.npz", trainer)
+    trim_history(folder / "history.csv", backup.epochs_done)
 
     if backup.phase == "augmented":
-        fit_phase(trainer, splits, settings, backup, run_folder, callbacks)
+        fit_phase(trainer, splits, settings, backup, folder, callbacks)
         backup.enter("polish", first_epoch=settings.epochs)
         # Also after an early stop, the polish trains at the rates that end the schedule.
         trainer.optimizer.iterations.assign(settings.epochs * steps_per_epoch)
     augmentation.strength.assign(0.0)
-    if settings.polish_epochs:
+    if backup.next_epoch < settings.epochs + settings.polish_epochs:
         print("Polish, on unchanged images:", flush=True)
-        fit_phase(trainer, splits, settings, backup, run_folder, callbacks)
-    classifier = average_shifts(network) if settings.average_shifts else network
-    return Training(classifier, read_history(run_folder / "history.csv"), backup.seconds)
+        fit_phase(trainer, splits, settings, backup, folder, callbacks)
+    history = read_history(folder / "history.csv")
+    return Training(network, history, len(history), backup.seconds)
 
 
 def compile_trainer(trainer: keras.Model, settings: Settings, steps_per_epoch: int) -> None:
@@ -109,7 +161,7 @@ def fit_phase(
     splits: Splits,
     settings: Settings,
     backup: "Backup",
-    run_folder: Path,
+    folder: Path,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     """Run one phase of training to its end, from wherever the backup stands."""
@@ -130,14 +182,14 @@ def fit_phase(
         callbacks=[
             *callbacks,
             Shuffle(batches, settings.seed),
-            *make_callbacks(settings, backup, run_folder),
+            *make_callbacks(settings, backup, folder),
         ],
         verbose=1 if sys.stdout.isatty() else 2,
     )
 
 
 def make_callbacks(
-    settings: Settings, backup: "Backup", run_folder: Path
+    settings: Settings, backup: "Backup", folder: Path
 ) -> list[keras.callbacks.Callback]:
     """Return the callbacks of the phase that the backup stands in; their order matters.
 
@@ -159,7 +211,7 @@ def make_callbacks(
                     restore_best_weights=True,
                 )
             )
-    callbacks.append(HistoryLogger(run_folder / "history.csv", backup))
+    callbacks.append(HistoryLogger(folder / "history.csv", backup))
     backup.watch(callbacks)
     return [*callbacks, backup]
 
@@ -251,7 +303,11 @@ class HistoryLogger(keras.callbacks.CSVLogger):
 
     def __init__(self, path: Path, backup: "Backup"):
         super().__init__(str(path), append=True)
-        self.backup = backup
+        self.path, self.backup = path, backup
+
+    def on_train_begin(self, logs=None):
+        with writing(self.path):
+            super().on_train_begin(logs)
 
     def on_epoch_end(self, epoch, logs=None):
         optimizer = self.model.optimizer
@@ -259,7 +315,8 @@ class HistoryLogger(keras.callbacks.CSVLogger):
         share = float(optimizer.share(int(optimizer.iterations) - steps / 2))
         logs["learning_rate"] = logs.get("learning_rate", float(optimizer.learning_rate)) * share
         row = {"phase": self.backup.phase, "seconds": round(self.backup.seconds, 3)}
-        super().on_epoch_end(self.backup.epochs_done + 1, logs | row)
+        with writing(self.path):
+            super().on_epoch_end(self.backup.epochs_done + 1, logs | row)
 
 
 def read_history(path: Path) -> list[dict[str, float | str]]:

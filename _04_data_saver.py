@@ -93,7 +93,7 @@ def save_run(
 ) -> bool:
     """Save model.keras and metrics.json, and make the run the record if it beats it.
 
-    metrics.json comes last: a run folder that has it is complete. Then the backup goes.
+    metrics.json comes last: a run folder that has it is complete. Then the backups go.
 
     Returns:
         Whether the run is the new record.
@@ -108,7 +108,8 @@ def save_run(
         run_folder / "model.keras",
     )
     write_json(run_folder / "metrics.json", {**metrics, "is_record": is_record})
-    remove_if_there(run_folder / "backup.npz")
+    for backup in (run_folder / "backup.npz", *run_folder.glob("network_*/backup.npz")):
+        remove_if_there(backup)
     return is_record
 
 
@@ -212,6 +213,8 @@ def update_record(
     Returns:
         Whether this run is the new record.
     """
+    if not math.isfinite(test_loss):  # the training diverged
+        return False
     with _lock(output_dir, dataset):
         before = _load_record(output_dir, dataset)
         if before is not None and not before.is_beaten_by(test_loss, test_accuracy):
@@ -329,10 +332,11 @@ def _rewrite_readme(path: Path, record: Mapping[str, Any]) -> None:
 def describe_record(record: Mapping[str, Any]) -> str:
     """Return the README's record block, in Markdown."""
     parameters = record["parameters"]
+    several = f"{parameters['networks']} × " if parameters["networks"] > 1 else ""
     return (
         f"**Record** (the best of all runs, not a mean): test accuracy "
         f"**{100 * record['test_accuracy']:.2f} %**, test loss {record['test_loss']:.6f}, by "
-        f"`{parameters['architecture']}` with seed {parameters['seed']} after "
+        f"{several}`{parameters['architecture']}` with seed {parameters['seed']} after "
         f"{parameters['epochs_trained']} epochs in {parameters['train_seconds']:.0f} s of training "
         "(all its parameters: `best_parameters.json`)."
     )

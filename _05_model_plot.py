@@ -66,8 +66,8 @@ def gather(
     """Return what the figures are drawn from, with settings and history as the folder has them."""
     from _01_data_loader import DATA_SETS
     from _03_model_training import read_history
+    from averaging import network_of
     from figures.catalogue import Material
-    from shift_averaging import network_of
 
     settings = read_json(folder / "settings.json")["settings"]
     class_names = DATA_SETS[settings["dataset"]].class_names

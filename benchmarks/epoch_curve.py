@@ -10,7 +10,7 @@ from _00_main import Settings, run
 from _01_data_loader import load_data
 from _02_data_preprocess import preprocess
 from _03_model_training import evaluate
-from shift_averaging import network_of
+from averaging import network_of
 
 
 class EpochWeights(keras.callbacks.Callback):

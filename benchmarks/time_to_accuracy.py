@@ -45,6 +45,11 @@ def worker_settings(recipe: str, seed: int, output: Path, flags: list[str]) -> S
     """Return the settings of a training; its run folder lies beside `output`."""
     own = [f"--recipe={recipe}", f"--seed={seed}", f"--output-dir={output.with_suffix('')}"]
     settings, _ = parse_command_line([*own, "--figures=none", *flags])
+    if settings.networks > 1:
+        raise UserError(
+            f"'{recipe}' would train {settings.networks} networks, but a curve is that of one: "
+            "give --networks 1."
+        )
     return settings
 
 

@@ -35,7 +35,7 @@ class Material(NamedTuple):
 
     settings: Mapping[str, Any]  # as in settings.json
     history: Sequence[dict[str, float | str]]  # the rows of history.csv
-    network: keras.Model  # without test-time augmentation
+    network: keras.Model  # the first, if several are averaged; without test-time augmentation
     splits: Splits
     probabilities: np.ndarray  # float32 (n_test, n_classes): what the run makes of the test set
     class_names: Sequence[str]

@@ -36,6 +36,7 @@ def write_report(folder: Path) -> Path:
         title=html.escape(f"{settings['architecture']} on {settings['dataset']}"),
         folder=html.escape(folder.resolve().name),
         tiles=make_tiles(metrics),
+        note=make_note(settings.get("networks", 1)),  # runs of earlier versions do not say
         chapters="\n".join(make_chapter(folder, subject) for subject in CHAPTERS),
         settings=make_table(public_settings(settings)),
         machine=make_table(description["machine"] | {"git commit": description["git_commit"]}),
@@ -59,6 +60,17 @@ def make_tiles(metrics: Mapping[str, Any]) -> str:
     }
     return "\n".join(
         f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in tiles.items()
+    )
+
+
+def make_note(n_networks: int) -> str:
+    """Return as HTML what to know of a run that averages several networks; else nothing."""
+    if n_networks == 1:
+        return ""
+    return (
+        f"<p>The classifier averages {n_networks} networks, trained one after another. The curves, "
+        "the table of the epochs and the figures of layers show the first of them; results and "
+        "mistakes are those of all together.</p>"
     )
 
 

@@ -13,7 +13,13 @@ from _04_data_saver import Record, load_record, parse_record, update_record
 from safe_files import write_atomically
 from user_error import UserError
 
-PARAMETERS = {"architecture": "tiny", "seed": 3, "epochs_trained": 5, "train_seconds": 9.5}
+PARAMETERS = {
+    "architecture": "tiny",
+    "seed": 3,
+    "networks": 1,
+    "epochs_trained": 5,
+    "train_seconds": 9.5,
+}
 GERMAN_RECORD = {
     "test_loss": 0.008994079194962978,
     "test_accuracy": 0.996999979019165,
@@ -73,6 +79,11 @@ def test_first_run_is_a_record_and_a_worse_one_leaves_it_alone(tmp_path, model_f
     record = load_record(tmp_path, "mnist")
     assert (record.test_loss, record.test_accuracy) == (0.03, 0.99)
     assert record.parameters == PARAMETERS
+
+
+def test_a_training_that_diverged_is_no_record(tmp_path, model_file):
+    assert not update(tmp_path, float("nan"), 0.098, model_file)
+    assert load_record(tmp_path, "mnist") is None
 
 
 def test_each_data_set_has_its_own_record(tmp_path, model_file):
@@ -249,6 +260,15 @@ def test_readme_block_is_rewritten_and_nothing_else(tmp_path, model_file):
     assert "99.71 %" in text and "0.012346" in text and "`tiny`" in text and "old" not in text
     assert update(tmp_path, 0.3, 0.999, model_file, dataset="digits")
     assert readme.read_text(encoding="utf-8") == text
+
+
+def test_the_records_text_says_how_many_networks_it_averages(tmp_path, model_file):
+    readme = tmp_path / "README.md"
+    for networks, text in ((1, "by `tiny` with seed"), (5, "by 5 × `tiny` with seed")):
+        readme.write_text(f"{saver.BLOCK_BEGIN}\n{saver.BLOCK_END}\n", encoding="utf-8")
+        parameters = {**PARAMETERS, "networks": networks}
+        update_record(tmp_path, "mnist", 0.01, 0.99 + networks / 1000, parameters, model_file)
+        assert text in readme.read_text(encoding="utf-8")
 
 
 def test_run_folders_are_named_and_never_shared(tiny_settings, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 PROJECT = Path(__file__).parent.parent
 FLOORS = (  # from the ground up: a file imports only from its own floor or those below
     ("user_error",),
-    ("safe_files", "keras_backend", "optimizers", "shift_averaging", "command_line"),
+    ("safe_files", "keras_backend", "optimizers", "averaging", "command_line"),
     ("architectures",),
     ("_01_data_loader",),
     ("_02_data_preprocess",),

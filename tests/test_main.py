@@ -14,8 +14,8 @@ import _00_main
 import _03_model_training as training
 from _00_main import RECIPES, Settings, main, parse_command_line, run
 from _02_data_preprocess import scale
+from averaging import network_of
 from figures.catalogue import FIGURES
-from shift_averaging import network_of
 from user_error import UserError
 
 PROJECT = Path(_00_main.__file__).parent
@@ -77,6 +77,18 @@ def test_equal_settings_print_the_same_loss_to_the_last_digit(tmp_path, capsys):
         assert main(tiny_flags(tmp_path / name)) == 0
         losses.append(re.search(r"Test loss: +(\S+)", capsys.readouterr().out)[1])
     assert losses[0] == losses[1] and len(losses[0]) > 12
+
+
+def test_a_run_of_several_networks_leaves_one_model_and_no_backups(tmp_path, capsys):
+    assert main(tiny_flags(tmp_path, "--networks=2")) == 0
+    assert "Training: 2 × tiny, epochs" in capsys.readouterr().out
+    (folder,) = (tmp_path / "runs").iterdir()
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
+    of_run = {"settings.json", "history.csv", "metrics.json", "model.keras"}
+    assert files == of_run | {"network_2/history.csv"}
+    metrics = json.loads((folder / "metrics.json").read_text())
+    model = keras.saving.load_model(folder / "model.keras")
+    assert metrics["n_parameters"] == 2 * network_of(model).count_params()
 
 
 def test_other_seed_other_result(tiny_settings):
@@ -258,6 +270,7 @@ def test_recipe_101_is_the_course_projects_and_flags_change_it():
         (["--val-size", "0.001", "--dataset", "digits"], "leaves a class without validation"),
         (["--epochs", "0"], "epochs must be a positive whole number, got 0"),
         (["--epochs", "2.5"], "epochs must be a positive whole number, got '2.5'"),
+        (["--networks", "0"], "networks must be a positive whole number, got 0"),
         (["--batch-size", "-1"], "batch_size must be a positive whole number"),
         (["--batch-size", "many"], "batch_size must be a positive whole number, got 'many'"),
         (["--seed", "-1"], "seed must be a whole number, 0 or greater"),

@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -50,6 +51,14 @@ def test_a_run_draws_as_much_as_it_is_told(folder, extent, expected):
     assert pictures(folder) == expected
     assert (folder / "report.html").exists() == bool(expected)
     assert plt.get_fignums() == []
+
+
+def test_a_run_of_several_networks_is_drawn_by_the_first(tmp_path, tiny_settings):
+    folder = run(replace(tiny_settings, networks=2)).run_folder
+    material = read_run(folder)
+    assert material.network.name == "tiny"
+    draw(folder, material, QUICK)
+    assert pictures(folder) == set(QUICK)
 
 
 def test_all_figures_can_be_drawn_again_without_training(folder, capsys, splits):

@@ -1,4 +1,6 @@
 import csv
+import errno
+import os
 from dataclasses import replace
 
 import keras
@@ -7,7 +9,8 @@ import pytest
 
 import _03_model_training as training
 from _03_model_training import Backup, Batches, evaluate, read_history, soft_labels, train
-from shift_averaging import network_of
+from averaging import network_of
+from user_error import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +189,89 @@ def test_without_early_stopping_all_epochs_are_trained(splits, tiny_settings, tm
         early_stopping_patience=1, early_stopping_enabled=False,
     )  # fmt: skip
     assert len(trained.history) == 4
+
+
+def test_several_networks_are_averaged_and_differ(splits, tiny_settings, tmp_path):
+    settings = replace(tiny_settings, epochs=1, average_shifts=False)
+    one = fresh(splits, settings, tmp_path / "one")
+    three = fresh(splits, settings, tmp_path / "three", networks=3)
+    networks = [layer for layer in three.model.layers if isinstance(layer, keras.Model)]
+    assert [network.name for network in networks] == ["tiny", "tiny_2", "tiny_3"]
+    for a, b in zip(networks[0].get_weights(), one.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    kernels = [network.get_weights()[0] for network in networks]
+    assert np.abs(kernels[1] - kernels[0]).max() > 0 and np.abs(kernels[2] - kernels[1]).max() > 0
+
+    folders = [tmp_path / "three" / name for name in (".", "network_2", "network_3")]
+    histories = [read_history(folder / "history.csv") for folder in folders]
+    assert [[row["phase"] for row in rows] for rows in histories] == [["augmented", "polish"]] * 3
+    assert three.history == histories[0] and three.epochs == 6
+    assert three.seconds >= sum(rows[-1]["seconds"] for rows in histories)
+
+
+def test_callbacks_watch_every_network(splits, tiny_settings, tmp_path):
+    begun = []
+    watcher = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: begun.append(logs))
+    train(splits, replace(tiny_settings, networks=3, polish_epochs=0), tmp_path, [watcher])
+    assert len(begun) == 3
+
+
+def test_a_full_disk_gives_one_line(splits, tiny_settings, tmp_path, monkeypatch):
+    def full_disk(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.callbacks.CSVLogger, "on_epoch_end", full_disk)
+        with pytest.raises(UserError, match="cannot write .*history.csv: No space left"):
+            fresh(splits, tiny_settings, tmp_path / "history")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "network_2").write_text("in the way")
+    with pytest.raises(UserError, match="cannot write .*network_2: File exists"):
+        fresh(splits, tiny_settings, tmp_path / "folder", networks=2)
+
+
+@pytest.mark.parametrize("polish_epochs", [0, 1])
+def test_resumed_networks_equal_the_uninterrupted(
+    splits, tiny_settings, tmp_path, interrupted, monkeypatch, polish_epochs
+):
+    settings = replace(
+        tiny_settings,
+        epochs=4, polish_epochs=polish_epochs, networks=3, early_stopping_patience=1,
+    )  # fmt: skip
+    losses = [1.0, 0.5, 2.0, 9.0, 9.0]  # every network stops early, after the third of four epochs
+    script_validation_losses(monkeypatch, losses)
+    whole = fresh(splits, settings, tmp_path / "whole")
+    assert whole.epochs == 3 * (3 + polish_epochs)
+    original = training.train_network
+
+    def interrupt_the_second(splits, settings, folder, callbacks):
+        if folder.name == "network_2":
+            interrupted(epoch=1, batch=5)
+        return original(splits, settings, folder, callbacks)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train_network", interrupt_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            fresh(splits, settings, tmp_path / "parts")
+    monkeypatch.undo()
+    script_validation_losses(monkeypatch, losses)
+    epochs_begun = []
+    shuffle = Batches.shuffle
+    monkeypatch.setattr(
+        Batches,
+        "shuffle",
+        lambda self, seed, epoch: (epochs_begun.append((seed, epoch)), shuffle(self, seed, epoch)),
+    )
+    resumed = fresh(splits, settings, tmp_path / "parts")
+
+    for a, b in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    second, third = (training.derive_seed(settings.seed, number) for number in (2, 3))
+    polish = [4] * polish_epochs
+    assert epochs_begun == [  # none of the first network, and of the second not its first
+        *((second, epoch) for epoch in [1, 2, *polish]),
+        *((third, epoch) for epoch in [0, 1, 2, *polish]),
+    ]
 
 
 def test_equal_settings_give_equal_weights(splits, tiny_settings, tmp_path):

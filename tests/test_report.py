@@ -44,6 +44,14 @@ def folder(finished_run, tmp_path):
     return shutil.copytree(finished_run, tmp_path / "run")
 
 
+def test_report_says_what_it_shows_of_several_networks(folder):
+    path = folder / "settings.json"
+    assert "networks, trained one after another" not in write_report(folder).read_text("utf-8")
+    path.write_text(path.read_text().replace('"networks": 1', '"networks": 4'))
+    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    assert "averages 4 networks, trained one after another" in page.text
+
+
 def test_report_holds_results_settings_machine_and_epochs(folder):
     page = Page(write_report(folder).read_text(encoding="utf-8"))
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -33,6 +33,11 @@ def test_seconds_to_is_the_first_epochs_end_at_the_threshold():
     assert benchmark.seconds_to(run, 0.997, "train_seconds") is None
 
 
+def test_a_curve_of_several_networks_is_refused(tmp_path):
+    with pytest.raises(UserError, match="'default' would train 2 .* give --networks 1"):
+        benchmark.worker_settings("default", 0, tmp_path / "default-0.json", ["--networks=2"])
+
+
 def test_ratios_are_taken_within_a_turn():
     own = [result([0.99], 10), result([0.98], 10), result([0.99], 30)]
     reference = [result([0.99], 100), result([0.99], 100), result([0.99], 150)]

@@ -4,13 +4,20 @@ import pytest
 from keras import layers
 
 from architectures import build_architecture
-from shift_averaging import average_shifts, network_of
+from averaging import average_networks, average_shifts, network_of
 
 
 @pytest.fixture
 def network(tiny_architecture):
     keras.utils.set_random_seed(0)
     return build_architecture("tiny")
+
+
+def named(networks):
+    """Give each its own name, as networks within a model need."""
+    for number, network in enumerate(networks):
+        network.name = f"network_{number}"
+    return networks
 
 
 def shifted(images, down, right):
@@ -35,6 +42,18 @@ def test_weights_are_the_networks_own(network):
     for own, of_network in zip(classifier.weights, network.weights, strict=True):
         assert own is of_network
     assert network_of(classifier) is network and network_of(network) is network
+
+
+def test_a_prediction_is_the_mean_over_networks(tiny_architecture):
+    networks = named([build_architecture("tiny") for _ in range(3)])
+    images = np.random.default_rng(0).random((4, 28, 28, 1), np.float32)
+    each = [network.predict(images, verbose=0) for network in networks]
+    classifier = average_networks(networks)
+    predicted = classifier.predict(images, verbose=0)
+    np.testing.assert_allclose(predicted, np.mean(each, axis=0), atol=1e-6)
+    assert np.abs(predicted - each[0]).max() > 1e-3  # the networks do differ
+    assert classifier.count_params() == 3 * networks[0].count_params()
+    assert network_of(average_shifts(classifier)) is networks[0]
 
 
 def test_a_model_within_a_users_network_is_not_taken_for_it():
@@ -63,3 +82,14 @@ def test_it_loads_as_it_was_saved(network, tmp_path):
         loaded.predict(images, verbose=0), classifier.predict(images, verbose=0), atol=1e-6
     )
     assert network_of(loaded).name == "tiny"
+
+
+def test_networks_load_as_they_were_saved(network, tmp_path):
+    classifier = average_shifts(average_networks(named([network, build_architecture("tiny")])))
+    classifier.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    images = np.random.default_rng(0).random((4, 28, 28, 1), np.float32)
+    np.testing.assert_allclose(
+        loaded.predict(images, verbose=0), classifier.predict(images, verbose=0), atol=1e-6
+    )
+    assert network_of(loaded).name == "network_0"
