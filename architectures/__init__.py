@@ -20,7 +20,6 @@ ARCHITECTURES = {
     "fast_cnn": "architectures.fast_cnn",
     "fast_cnn_tiny": "architectures.fast_cnn",
     "fast_cnn_small": "architectures.fast_cnn",
-    "fast_cnn_wide": "architectures.fast_cnn",
     "cnn_mnist_101": "architectures.cnn_mnist_101",
     "keras_example": "architectures.keras_example",
 }

@@ -1,4 +1,4 @@
-"""The default network, most accuracy per second on an ordinary CPU; narrower and wider ones."""
+"""The default network, most accuracy per second on an ordinary CPU; and narrower ones."""
 
 import keras
 from keras import layers
@@ -66,8 +66,3 @@ def fast_cnn_tiny(input_shape: tuple[int, int, int], n_classes: int) -> keras.Mo
 def fast_cnn_small(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
     """Return fast_cnn at a seventh of the cost: 45,778 parameters, 2.2 million multiply-adds."""
     return fast_cnn(input_shape, n_classes, (12, 16, 32, 48, 48), 0.1, name="fast_cnn_small")
-
-
-def fast_cnn_wide(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
-    """Return fast_cnn at three times the cost: 952,474 parameters, 50.6 million multiply-adds."""
-    return fast_cnn(input_shape, n_classes, (56, 80, 160, 224, 224), 0.4, name="fast_cnn_wide")
