@@ -475,6 +475,9 @@ def parse_command_line(arguments: list[str]) -> tuple[Settings, Path | None]:
     recipe, resume = values.pop("recipe"), values.pop("resume", None)
     if recipe not in RECIPES:
         raise unknown_name("recipe", recipe, RECIPES)
+    for name in ("output_dir", "data_dir"):  # a run may be resumed from another working directory
+        if name in values:
+            values[name] = str(Path(values[name]).expanduser().resolve())
     if resume is None:
         return Settings(**(RECIPES[recipe] | values)), None
     if values or recipe != "default":

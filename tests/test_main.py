@@ -172,6 +172,15 @@ def test_full_disk_in_training_ends_with_one_line_and_the_command_to_go_on(
     assert main(re.search(r"python _00_main.py (--resume \S+)", error)[1].split()) == 0
 
 
+def test_folders_are_noted_so_that_a_run_can_be_resumed_from_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path / "home"))
+    settings, _ = parse_command_line(["--output-dir=out", "--data-dir=~/digits"])
+    assert settings.output_dir == str(tmp_path / "out")
+    assert settings.data_dir == str(tmp_path / "home" / "digits")
+
+
 def test_resume_takes_no_other_settings(tmp_path, capsys):
     assert main(["--resume", str(tmp_path), "--epochs", "3"]) == 2
     assert "leave other flags out" in capsys.readouterr().err
