@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from safe_files import cannot_write, remove_if_there, write_atomically
+from safe_files import cannot_write, remove_if_there, write_atomically, writing
 from user_error import UserError
 
 if TYPE_CHECKING:
@@ -146,10 +146,9 @@ def save_model(model: "keras.Model", path: Path) -> None:
     """Save a classifier as a .keras file, whole or not at all."""
     temporary = path.with_name(f".{os.getpid()}.{path.name}")  # Keras insists on the suffix
     try:
-        model.save(temporary)
-        write_atomically(path, temporary.read_bytes())
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        with writing(path):
+            model.save(temporary)
+            write_atomically(path, temporary.read_bytes())
     finally:
         remove_if_there(temporary)
 
@@ -306,15 +305,13 @@ def _pending(path: Path) -> Path:
 def _complete_change(parameters_path: Path, model_path: Path) -> None:
     """Put a prepared record in place; without a complete one, clear what a crash left behind."""
     new_parameters, new_model = _pending(parameters_path), _pending(model_path)
-    try:
+    with writing(parameters_path):
         if new_parameters.exists():
             if new_model.exists():
                 os.replace(new_model, model_path)
             os.replace(new_parameters, parameters_path)
         elif new_model.exists():
             new_model.unlink()
-    except OSError as error:
-        raise cannot_write(parameters_path, error) from error
 
 
 def _rewrite_readme(path: Path, record: Mapping[str, Any]) -> None:
