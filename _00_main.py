@@ -179,8 +179,8 @@ class Settings:
 # What each recipe changes of the constants above, for `--recipe`; flags change it further.
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
-    # Five default networks, averaged: twenty minutes or more on two CPU cores. Wider networks, or
-    # longer training, are no better on the hands of other people: docs/recipe.md, "Whose hand".
+    # Five default networks, averaged, for five times the training. Wider networks or longer
+    # training are no better on the hands of other people: docs/recipe.md, "Whose hand".
     "best": {
         "val_size": 0.01,  # its choices are made: nothing stops or slows it down any more
         "early_stopping_enabled": False,
