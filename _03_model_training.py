@@ -1,9 +1,9 @@
 """Step 3: build, compile, fit and evaluate.
 
 Several networks, if so set, are trained one after another and averaged. Training a network has two
-phases. First the images are varied at random (`RandomAffine`) until EarlyStopping
-or the last epoch, and the labels are smoothed; then comes a short polish on images and labels as
-they are, at the low rates that end the schedule.
+phases. First the images are varied at random (`RandomAffine`) until EarlyStopping or the last
+epoch, and the labels are smoothed; then comes a short polish on images and labels as they are, at
+the low rates that end the schedule.
 """
 
 import csv
