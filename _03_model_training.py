@@ -24,6 +24,7 @@ from _01_data_loader import DATA_SETS
 from _02_data_preprocess import RandomAffine, Splits
 from architectures import build_architecture
 from averaging import average_networks, average_shifts
+from keras_backend import input_pipeline
 from optimizers import OPTIMIZERS
 from safe_files import write_atomically, writing
 
@@ -174,11 +175,11 @@ def fit_phase(
     y_val = soft_labels(splits.y_val, n_classes, smoothing)
     batches = Batches(splits.x_train, y_train, settings.batch_size)
     trainer.fit(
-        batches,
+        input_pipeline(batches),
         shuffle=False,  # Keras would shuffle the batches once more, by a state that is not saved
         initial_epoch=last_epoch if backup.stopped else backup.next_epoch,
         epochs=last_epoch,
-        validation_data=Batches(splits.x_val, y_val),
+        validation_data=input_pipeline(Batches(splits.x_val, y_val)),
         callbacks=[
             *callbacks,
             Shuffle(batches, settings.seed),
@@ -224,7 +225,7 @@ def evaluate(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Eval
         images: float32 (n, 28, 28, 1) in [0, 1].
         labels: int (n,).
     """
-    probabilities = model.predict(Batches(images, labels), verbose=0)
+    probabilities = model.predict(input_pipeline(Batches(images, labels)), verbose=0)
     of_true_class = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return Evaluation(
         loss=float(-np.log(np.maximum(of_true_class, SMALLEST_PROBABILITY)).mean()),

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 import keras_backend
@@ -84,3 +85,47 @@ def test_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", None)  # what `import` meets when it is missing
     with pytest.raises(UserError, match="'keras' is not installed.*requirements.txt"):
         keras_backend.load_keras()
+
+
+class Pairs(keras.utils.PyDataset):
+    """Three batches; the last is smaller. The images count upwards from `start`."""
+
+    start = 0.0
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        n = 1 if index == 2 else 2
+        images = np.full((n, 4, 4, 1), self.start + index, np.float32)
+        return images, np.full(n, index)
+
+
+def read(pipeline):
+    return [tuple(np.asarray(part) for part in batch) for batch in pipeline]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others get the batches")
+def test_input_pipeline_holds_the_batches_in_order_as_they_are_now():
+    batches = Pairs()
+    pipeline = keras_backend.input_pipeline(batches)
+    assert len(pipeline) == 3  # without it, Keras could show no progress in the first epoch
+    for start in (0.0, 7.0):  # an epoch each
+        batches.start = start
+        read_back = read(pipeline)
+        assert len(read_back) == 3
+        for index, (images, labels) in enumerate(read_back):
+            np.testing.assert_array_equal(images, batches[index][0])
+            np.testing.assert_array_equal(labels, batches[index][1])
+            assert images.dtype == np.float32
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others have no autotuning")
+def test_input_pipeline_does_not_wait_for_autotuning_at_the_end_of_an_epoch():
+    assert keras_backend.input_pipeline(Pairs()).options().autotune.enabled is False
+
+
+def test_other_back_ends_read_the_batches_themselves(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    batches = Pairs()
+    assert keras_backend.input_pipeline(batches) is batches
