@@ -170,6 +170,7 @@ def make_table(by_recipe: dict[str, list[dict[str, Any]]]) -> str:
     for threshold in THRESHOLDS:
         head.append(f"s to {100 * threshold:.1f} % (process)")
     head += [f"times faster to {100 * threshold:.1f} %" for threshold in THRESHOLDS]
+    head.append("times shorter training")
     head += ["GFLOP/s", "share of peak"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for recipe, results in by_recipe.items():
@@ -197,6 +198,9 @@ def table_row(
         cells.append(f"{training} ({process})" if training != "-" else "-")
     for threshold in THRESHOLDS:
         cells.append(median_or_dash(ratios_to_reference(results, references, threshold), ".1f"))
+    pairs = zip(results, references, strict=False)
+    shorter = [other["train_seconds"][-1] / own["train_seconds"][-1] for own, other in pairs]
+    cells.append(median_or_dash(shorter, ".1f"))
     cells.append(median_or_dash([result["gflops_per_second"] for result in results], ".0f"))
     shares = [result["gflops_per_second"] / result["peak_gflops_per_second"] for result in results]
     return [*cells, median_or_dash(shares, ".0%")]

@@ -54,6 +54,7 @@ def test_table_gives_medians_and_says_where_some_failed():
     assert cells["final accuracy in %"] == "99.50"
     assert cells["s to 99.5 % (process)"] == "20 (1 of 2) (25 (1 of 2))"
     assert cells["times faster to 99.5 %"] == "10.0 (1 of 2)"
+    assert cells["times shorter training"] == "12.0"  # 200 s / 20 s and 280 s / 20 s
     assert cells["TFLOP of training"] == "2.0" and cells["GFLOP/s"] == "80"
     assert "| 240 |" in reference and default.endswith("| 80% |")
 
