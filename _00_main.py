@@ -7,7 +7,7 @@ Its last lines, after four to five minutes on two CPU cores:
     Test loss:      0.00864594268896679
     Test accuracy:  99.77 %
     Misclassified:  23 of 10,000 test images
-    New record:     yes (before this run: 99.76 %)
+    New record:     no (before this run: 99.78 %)
     Run folder:     .../runs/20261121-214951-mnist-fast_cnn-seed2
     Figures:        curves confusion_matrix misclassified ... clusters
     Report:         .../runs/20261121-214951-mnist-fast_cnn-seed2/report.html
