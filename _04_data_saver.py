@@ -7,12 +7,10 @@ over all runs that were ever made, so it says what is possible, not what to expe
 
 import dataclasses
 import hashlib
-import itertools
 import json
 import math
 import os
-import re
-import subprocess
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,13 +19,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from safe_files import cannot_write, remove_if_there, write_atomically, writing
-from user_error import UserError
+from _01_data_loader import DATA_SETS
+from common.data import Arrays, Splits, sha256_of
+from common.run_folder import RunResult, git_commit
+from common.safe_files import (
+    cannot_write,
+    remove_if_there,
+    write_atomically,
+    write_json,
+    writing,
+)
+from common.settings import Settings, public_settings
+from common.text_block import rewrite_block
+from common.user_error import UserError
 
 if TYPE_CHECKING:
     import keras
 
-Settings = Any  # _00_main.Settings, which reads as such here: nothing below imports from above
 # The course's own files name the parameters in German.
 GERMAN_KEYS = {
     "angegebene epochs": "epochs",
@@ -52,36 +60,34 @@ class Record(NamedTuple):
         return (test_accuracy, -test_loss) > (self.test_accuracy, -self.test_loss)
 
 
-# --- The run folder ----------------------------------------------------------------------------
+class RecordPlace(NamedTuple):
+    """The files of the record of one data set, in one folder."""
+
+    parameters: Path
+    model: Path
+    readme: Path | None  # whose record block is rewritten
 
 
-def create_run_folder(settings: Settings, machine: Mapping[str, Any]) -> Path:
-    """Make `runs/<time>-<dataset>-<architecture>-seed<k>/` with settings.json, and return it.
+def record_place(settings: Settings, arrays: Arrays) -> RecordPlace:
+    """Return where the record of a run's data is kept.
 
-    Raises:
-        UserError: the folder cannot be written.
+    MNIST's files bear no data set's name. Of the user's own data, each has a record of its own, by
+    the hash of its arrays: accuracies on different images do not compare.
     """
-    runs = Path(settings.output_dir) / "runs"
-    name = f"{settings.dataset}-{settings.architecture}-seed{settings.seed}"
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
-    for attempt in itertools.count(1):  # two runs may start in the same second
-        folder = runs / (name if attempt == 1 else f"{name}-{attempt}")
-        try:
-            runs.mkdir(parents=True, exist_ok=True)
-            folder.mkdir()
-            break
-        except FileExistsError as error:
-            if not runs.is_dir():
-                raise cannot_write(runs, error) from error
-        except OSError as error:
-            raise cannot_write(folder, error) from error
-    description = {
-        "settings": dataclasses.asdict(settings),
-        "machine": dict(machine),
-        "git_commit": git_commit(),
-    }
-    write_json(folder / "settings.json", description)
-    return folder
+    output_dir, suffix = Path(settings.output_dir), f"_{settings.dataset}"
+    if settings.dataset == "mnist":
+        suffix = ""
+    elif DATA_SETS[settings.dataset].sha256 is None:
+        suffix += f"_{sha256_of(*arrays)[:12]}"
+    # Where a file is a link, what it leads to is replaced, and the link stays.
+    parameters, model = (
+        Path(os.path.realpath(output_dir / name))
+        for name in (f"best_parameters{suffix}.json", f"best_model{suffix}.keras")
+    )
+    return RecordPlace(parameters, model, output_dir / "README.md" if not suffix else None)
+
+
+# --- The run folder's results -------------------------------------------------------------------
 
 
 def save_run(
@@ -90,18 +96,15 @@ def save_run(
     metrics: Mapping[str, Any],
     machine: Mapping[str, Any],
     run_folder: Path,
-) -> bool:
+    place: RecordPlace,
+) -> RunResult:
     """Save model.keras and metrics.json, and make the run the record if it beats it.
 
     metrics.json comes last: a run folder that has it is complete. Then the backups go.
-
-    Returns:
-        Whether the run is the new record.
     """
     save_model(model, run_folder / "model.keras")
     is_record = update_record(
-        Path(settings.output_dir),
-        settings.dataset,
+        place,
         metrics["test_loss"],
         metrics["test_accuracy"],
         record_parameters(settings, metrics, machine),
@@ -110,36 +113,23 @@ def save_run(
     write_json(run_folder / "metrics.json", {**metrics, "is_record": is_record})
     for backup in (run_folder / "backup.npz", *run_folder.glob("network_*/backup.npz")):
         remove_if_there(backup)
-    return is_record
+    return RunResult(
+        metrics["test_loss"],
+        metrics["test_accuracy"],
+        metrics["n_misclassified"],
+        is_record,
+        run_folder,
+        dict(metrics),
+    )
 
 
 def record_parameters(
     settings: Settings, metrics: Mapping[str, Any], machine: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what the record notes: everything but the user's own paths."""
-    own = ("output_dir", "data_dir", "figures", "show")
-    chosen = {k: v for k, v in dataclasses.asdict(settings).items() if k not in own}
+    chosen = public_settings(dataclasses.asdict(settings))
     measured = {k: v for k, v in metrics.items() if not k.startswith("test_")}
     return chosen | measured | {"machine": dict(machine), "git_commit": git_commit()}
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write `content` as readable JSON, whole or not at all."""
-    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file of a run folder.
-
-    Raises:
-        UserError: it is missing or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; is {path.parent} a run folder?") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON: {error}.") from error
 
 
 def save_model(model: "keras.Model", path: Path) -> None:
@@ -153,50 +143,24 @@ def save_model(model: "keras.Model", path: Path) -> None:
         remove_if_there(temporary)
 
 
-def git_commit() -> str | None:
-    """Return the project's commit, with `-dirty` if a Python file differs; None without git."""
-    commit = _git("rev-parse", "HEAD")
-    difference = _git("status", "--porcelain", "--", "*.py")  # not the record: runs rewrite it
-    return f"{commit}-dirty" if commit and difference else commit or None
+# --- The record ---------------------------------------------------------------------------------
 
 
-def _git(*arguments: str) -> str:
-    """Return what git prints, or an empty string where there is no git or no repository."""
-    try:
-        answer = subprocess.run(
-            ["git", *arguments],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
-
-
-# --- The record --------------------------------------------------------------------------------
-
-
-def record_paths(output_dir: Path, dataset: str) -> tuple[Path, Path]:
-    """Return the paths of the record's parameters and model; MNIST's bear no data set's name."""
-    suffix = "" if dataset == "mnist" else f"_{dataset}"
-    return output_dir / f"best_parameters{suffix}.json", output_dir / f"best_model{suffix}.keras"
-
-
-def load_record(output_dir: Path, dataset: str) -> Record | None:
+def load_record(place: RecordPlace) -> Record | None:
     """Return the record to beat, or None.
 
     A file that is no record is kept aside as `<name>.corrupt-<time>`, and said so. A change that
     a crash interrupted is completed first.
+
+    Raises:
+        UserError: the files cannot be read or written.
     """
-    with _lock(output_dir, dataset):
-        return _load_record(output_dir, dataset)
+    with _lock(place):
+        return _load_record(place)
 
 
 def update_record(
-    output_dir: Path,
-    dataset: str,
+    place: RecordPlace,
     test_loss: float,
     test_accuracy: float,
     parameters: Mapping[str, Any],
@@ -214,11 +178,10 @@ def update_record(
     """
     if not math.isfinite(test_loss):  # the training diverged
         return False
-    with _lock(output_dir, dataset):
-        before = _load_record(output_dir, dataset)
+    with _lock(place):
+        before = _load_record(place)
         if before is not None and not before.is_beaten_by(test_loss, test_accuracy):
             return False
-        parameters_path, model_path = record_paths(output_dir, dataset)
         model = model_file.read_bytes()
         record = {
             "note": RECORD_NOTE,
@@ -230,18 +193,18 @@ def update_record(
         # Two files cannot be replaced at one stroke. So both new ones are first put beside the
         # old; from the moment that the second of them is in place, the change counts as made,
         # and _complete_change() carries it out, now or, after a crash, at the next start.
-        write_atomically(_pending(model_path), model)
-        write_json(_pending(parameters_path), record)
-        _complete_change(parameters_path, model_path)
-        if dataset == "mnist":
-            _rewrite_readme(output_dir / "README.md", record)
+        write_atomically(_pending(place.model), model)
+        write_json(_pending(place.parameters), record)
+        _complete_change(place)
+        if place.readme is not None:
+            rewrite_block(place.readme, BLOCK_BEGIN, BLOCK_END, describe_record(record))
         return True
 
 
 @contextmanager
-def _lock(output_dir: Path, dataset: str) -> Iterator[None]:
+def _lock(place: RecordPlace) -> Iterator[None]:
     """Keep two programs from changing a record at once."""
-    path = record_paths(output_dir, dataset)[0].with_suffix(".lock")
+    path = place.parameters.with_suffix(".lock")
     lock = FileLock(path, timeout=LOCK_TIMEOUT_SECONDS)
     try:
         lock.acquire()
@@ -249,27 +212,28 @@ def _lock(output_dir: Path, dataset: str) -> Iterator[None]:
         raise UserError(
             f"another run has held {path} for {LOCK_TIMEOUT_SECONDS} s; try again when it is done."
         ) from error
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+        raise cannot_write(path, OSError(str(error))) from error
     try:
         yield
     finally:
         lock.release()
 
 
-def _load_record(output_dir: Path, dataset: str) -> Record | None:
-    parameters_path, model_path = record_paths(output_dir, dataset)
-    _complete_change(parameters_path, model_path)
-    if not parameters_path.exists():
+def _load_record(place: RecordPlace) -> Record | None:
+    _complete_change(place)
+    path = place.parameters
+    if not path.exists():
         return None
     try:
-        return parse_record(parameters_path.read_text(encoding="utf-8"))
+        return parse_record(path.read_bytes().decode("utf-8-sig"))  # Windows may put a mark first
+    except OSError as error:
+        raise UserError(f"cannot read the record {path}: {error.strerror or error}.") from error
     except ValueError as error:
-        aside = parameters_path.with_name(
-            f"{parameters_path.name}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}"
-        )
-        os.replace(parameters_path, aside)
-        print(f"{parameters_path.name} is no record ({error}); kept aside as {aside.name}.")
+        aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}")
+        with writing(aside):
+            os.replace(path, aside)
+        print(f"{path.name} is no record ({error}); kept aside as {aside.name}.")
         return None
 
 
@@ -294,7 +258,7 @@ def parse_record(text: str) -> Record:
             raise ValueError(f"{name} is {value!r}")
     if not isinstance(parameters, dict):
         raise ValueError("parameters is not an object")
-    english = {GERMAN_KEYS.get(key, key): value for key, value in parameters.items()}
+    english = {GERMAN_KEYS.get(str(key), str(key)): value for key, value in parameters.items()}
     return Record(float(loss), float(accuracy), english)
 
 
@@ -302,28 +266,23 @@ def _pending(path: Path) -> Path:
     return path.with_name(f"{path.name}.pending")
 
 
-def _complete_change(parameters_path: Path, model_path: Path) -> None:
+def _complete_change(place: RecordPlace) -> None:
     """Put a prepared record in place; without a complete one, clear what a crash left behind."""
-    new_parameters, new_model = _pending(parameters_path), _pending(model_path)
-    with writing(parameters_path):
+    new_parameters, new_model = _pending(place.parameters), _pending(place.model)
+    with writing(place.parameters):
         if new_parameters.exists():
             if new_model.exists():
-                os.replace(new_model, model_path)
-            os.replace(new_parameters, parameters_path)
+                _put_in_place(new_model, place.model)
+            _put_in_place(new_parameters, place.parameters)
         elif new_model.exists():
             new_model.unlink()
 
 
-def _rewrite_readme(path: Path, record: Mapping[str, Any]) -> None:
-    """Replace the text between the two markers of the README, if it has them."""
-    if not path.exists():
-        return
-    text = path.read_text(encoding="utf-8")
-    block = f"{BLOCK_BEGIN}\n{describe_record(record)}\n{BLOCK_END}"
-    pattern = f"{re.escape(BLOCK_BEGIN)}.*?{re.escape(BLOCK_END)}"
-    rewritten = re.sub(pattern, lambda _: block, text, count=1, flags=re.DOTALL)
-    if rewritten != text:
-        write_atomically(path, rewritten)
+def _put_in_place(new: Path, path: Path) -> None:
+    """Replace a file by a new one, which takes over its rights."""
+    if path.exists():
+        shutil.copymode(path, new)
+    os.replace(new, path)
 
 
 def describe_record(record: Mapping[str, Any]) -> str:
@@ -337,3 +296,35 @@ def describe_record(record: Mapping[str, Any]) -> str:
         f"{parameters['epochs_trained']} epochs in {parameters['train_seconds']:.0f} s of training "
         "(all its parameters: `best_parameters.json`)."
     )
+
+
+# --- What a run says ----------------------------------------------------------------------------
+
+
+def announce(settings: Settings, splits: Splits, record: Record | None) -> None:
+    """Say what is about to be trained, and which record there is to beat."""
+    print(
+        f"Data:     {settings.dataset}: {len(splits.x_train):,} training, {len(splits.x_val):,} "
+        f"validation and {len(splits.x_test):,} test images"
+    )
+    several = f"{settings.networks} × " if settings.networks > 1 else ""
+    print(
+        f"Training: {several}{settings.architecture}, epochs: at most {settings.epochs} and "
+        f"{settings.polish_epochs} of polish, seed {settings.seed}"
+    )
+    print(f"Record:   {percent(record.test_accuracy) if record else 'none yet'}", flush=True)
+
+
+def report(result: RunResult, n_test: int, record_to_beat: Record | None) -> None:
+    """Print the result of a run."""
+    before = percent(record_to_beat.test_accuracy) if record_to_beat else "none"
+    print(f"\nTest loss:      {result.test_loss}")
+    print(f"Test accuracy:  {percent(result.test_accuracy)}")
+    print(f"Misclassified:  {result.n_misclassified:,} of {n_test:,} test images")
+    print(f"New record:     {'yes' if result.is_record else 'no'} (before this run: {before})")
+    print(f"Run folder:     {result.run_folder}", flush=True)
+
+
+def percent(share: float) -> str:
+    """Format a share of 1 as per cent, in steps of one of 10,000 test images."""
+    return f"{100 * share:.2f} %"

@@ -5,36 +5,94 @@
     python _05_model_plot.py runs/<folder> activations --layer conv2d --image 7
 
 A run draws them at its end; this command draws any of them again, without training. What there is
-to draw is in `figures/catalogue.py`.
+to draw is in `figures/catalogue.py`; the names of the layers are in the figure `network`.
 """
 
-import contextlib
+import dataclasses
 import io
-import shlex
 import sys
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from _04_data_saver import read_json
-from command_line import Parser, run_program
-from keras_backend import prepare
-from safe_files import write_atomically
-from user_error import UserError, unknown_name
+PROJECT_DIR = Path(__file__).resolve().parent
+sys.path.insert(0, str(PROJECT_DIR))  # PYTHONSAFEPATH leaves it out
 
-if TYPE_CHECKING:
+from common.command_line import Parser, exit_if_missing, run_program
+from common.keras_start import load_keras, prepare
+from common.safe_files import read_json, write_atomically
+from common.settings import Settings
+from common.streams import tolerant_streams
+from common.user_error import UserError, unknown_name
+
+
+def parse_command_line(arguments: list[str]) -> Namespace:
+    """Return what the command line says; the figures' names are checked in `main`.
+
+    Raises:
+        UserError: an unknown flag, or a value that cannot be.
+    """
+    parser = Parser(__doc__)
+    parser.add_argument("run_folder", type=Path)
+    parser.add_argument("figures", nargs="*", default=[], metavar="FIGURE", help="by default all")
+    parser.add_argument("--layer", help="for filters, activations or embeddings: a layer's name")
+    parser.add_argument("--image", type=int, help="for activations: the index of a test image")
+    parser.add_argument("--data-dir", metavar="DIR", help="the run's data, if they have moved")
+    parser.add_argument("--show", action="store_true", help="open the figures in windows, too")
+    return parser.parse_intermixed_args(arguments)
+
+
+def start(arguments: list[str]) -> None:
+    """Answer --help and a mistyped flag at once, then start Keras, which takes seconds."""
+    parse_command_line(arguments)
+    load_keras()
+
+
+if __name__ == "__main__" and (code := run_program(start, sys.argv[1:])):
+    sys.exit(code)
+
+with exit_if_missing():  # without `pip install`, one line
     import keras
+    import matplotlib.pyplot as plt
     import numpy as np
+    import pandas as pd
+    from matplotlib.figure import Figure
 
-    from _02_data_preprocess import Splits
-    from figures.catalogue import Choice, Material
+    from _01_data_loader import DATA_SETS, check_dataset, load_data
+    from _02_data_preprocess import preprocess
+    from _03_model_training import IMAGE_SHAPE, evaluate
+    from architectures import ARCHITECTURES, import_architecture, problem_of
+    from architectures.averaging import network_of
+    from common.data import Splits, sha256_of
+    from common.run_folder import Description, read_finished, read_history
+    from figures.catalogue import (
+        DEFAULT_OPTIONS,
+        FIGURES,
+        FigureOptions,
+        FinishedRun,
+        check_options,
+        choose_figures,
+    )
+    from figures.report import EPOCH_COLUMNS, RESULTS, write_report
+    from figures.screen import can_show, our_style, without_screen
+    from figures.style import DOTS_PER_INCH
+    from training.augmentation import RandomAffine
+
+AUGMENTATION_SETTINGS = ("rotation", "zoom", "shift", "shear")
+# What drawing needs; the settings that came later have values that change nothing.
+NEEDED_SETTINGS = (
+    "dataset", "architecture", "val_size", "seed", "precision", "monitor", *AUGMENTATION_SETTINGS
+)  # fmt: skip
+LATER_SETTINGS = ("label_smoothing", "networks", "average_shifts", "data_dir")
 
 
 def plot_run(
     folder: Path,
-    model: "keras.Model",
-    splits: "Splits",
-    probabilities: "np.ndarray",
+    model: keras.Model,
+    splits: Splits,
+    probabilities: np.ndarray,
     extent: str = "all",
     show: bool = False,
 ) -> None:
@@ -50,36 +108,43 @@ def plot_run(
         show: also open the figures in windows, and wait until they are closed.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: a file of the folder cannot be read, or the folder cannot be written.
     """
     if extent == "none":
         return
-    from figures.catalogue import choose_figures
-
-    material = gather(folder, model, splits, probabilities)
-    draw(folder, material, choose_figures(material.network, extent), show=show)
+    run = gather(folder, model, splits, probabilities)
+    draw(folder, run, choose_figures(run.network, extent), show=show)
 
 
 def gather(
-    folder: Path, model: "keras.Model", splits: "Splits", probabilities: "np.ndarray"
-) -> "Material":
-    """Return what the figures are drawn from, with settings and history as the folder has them."""
-    from _01_data_loader import DATA_SETS
-    from _03_model_training import read_history
-    from averaging import network_of
-    from figures.catalogue import Material
+    folder: Path, model: keras.Model, splits: Splits, probabilities: np.ndarray
+) -> FinishedRun:
+    """Return what the figures are drawn from, with settings, metrics and history from the folder.
 
-    settings = read_json(folder / "settings.json")["settings"]
-    class_names = DATA_SETS[settings["dataset"]].class_names
-    history = read_history(folder / "history.csv")
-    return Material(settings, history, network_of(model), splits, probabilities, class_names)
+    Raises:
+        UserError: one of these files is damaged.
+    """
+    description = read_drawable(folder)
+    settings = description.settings
+    limits = {name: settings[name] for name in AUGMENTATION_SETTINGS}
+    return FinishedRun(
+        description=description,
+        metrics=read_metrics(folder),
+        history=read_whole_history(folder),
+        network=network_of(model),
+        splits=splits,
+        probabilities=probabilities,
+        class_names=DATA_SETS[settings["dataset"]].class_names,
+        augmentation=RandomAffine(**limits, seed=settings["seed"]),
+    )
 
 
+@tolerant_streams()
 def draw(
     folder: Path,
-    material: "Material",
+    run: FinishedRun,
     names: Sequence[str],
-    choice: "Choice | None" = None,
+    options: FigureOptions = DEFAULT_OPTIONS,
     show: bool = False,
 ) -> None:
     """Draw figures by name, save each as PNG in the folder, and write the report.
@@ -87,105 +152,150 @@ def draw(
     Raises:
         UserError: no such layer or image, or the folder cannot be written.
     """
-    import matplotlib
-    import matplotlib.pyplot as plt
-
-    from figures.catalogue import Choice
-    from figures.report import write_report
-
-    backend = matplotlib.get_backend()
-    if not show:
-        matplotlib.use("Agg")  # draws without a screen
-    print("Figures:        ", end="", flush=True)
-    try:
-        for name in names:
-            print(name, end=" ", flush=True)  # before it is drawn: some take seconds
-            draw_figure(folder, material, name, choice or Choice(), keep=show)
-    finally:
-        print()
-        if not show:
-            # So that a notebook goes on showing its own figures; one without a screen cannot.
-            with contextlib.suppress(ImportError):
-                matplotlib.use(backend)
-    print(f"Report:         {write_report(folder)}", flush=True)
-    if show:
-        plt.show()
-        plt.close("all")
+    on_screen = show and can_show()
+    with our_style(), nullcontext() if on_screen else without_screen(), ExitStack() as at_the_end:
+        print("Figures:        ", end="", flush=True)
+        try:
+            for name in names:
+                print(name, end=" ", flush=True)  # before it is drawn: some take seconds
+                figure = FIGURES[name].draw(run, options)
+                at_the_end.callback(plt.close, figure)
+                save_figure(figure, folder / f"{name}{options.file_suffix}.png")
+                if not on_screen:
+                    plt.close(figure)  # at once: figures take memory
+        finally:
+            print()
+        print(f"Report:         {write_report(folder, run)}", flush=True)
+        if on_screen:
+            plt.show(block=True)
+    if show and not on_screen:
+        print(f"Not shown:      no screen (or no toolkit for windows); the figures are in {folder}")
 
 
-def draw_figure(
-    folder: Path, material: "Material", name: str, choice: "Choice", keep: bool
-) -> None:
-    """Draw one figure and save it as PNG, with its title as metadata, which the report reads.
-
-    Args:
-        keep: leave the figure open, to be shown.
-    """
-    import matplotlib.pyplot as plt
-
-    from figures.catalogue import FIGURES
-    from figures.style import DOTS_PER_INCH, RC_PARAMS
-
-    with plt.rc_context(RC_PARAMS):
-        figure = FIGURES[name].draw(material, choice)
-        picture = io.BytesIO()
-        title = {"Title": figure.get_suptitle().replace("\n", ". ")}
-        figure.savefig(picture, format="png", dpi=DOTS_PER_INCH, metadata=title)
-    if not keep:
-        plt.close(figure)
-    write_atomically(folder / f"{name}{choice.suffix}.png", picture.getvalue())
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a figure as PNG, with its title as metadata, which the report reads."""
+    picture = io.BytesIO()
+    title = {"Title": figure.get_suptitle().replace("\n", ". ")}
+    figure.savefig(picture, format="png", dpi=DOTS_PER_INCH, metadata=title)
+    write_atomically(path, picture.getvalue())
 
 
 # --- Drawing again, from a run folder -----------------------------------------------------------
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """Return the settings of a finished run.
-
-    Raises:
-        UserError: this is no run folder, or its run is not finished.
-    """
-    if not (folder / "settings.json").exists():
-        raise UserError(f"{folder} is no run folder: it has no settings.json.")
-    if not (folder / "metrics.json").exists():
-        raise UserError(
-            f"the run in {folder} is not finished. Go on with: "
-            f"python _00_main.py --resume {shlex.quote(str(folder))}"
-        )
-    for name in ("model.keras", "history.csv"):
-        if not (folder / name).exists():
-            raise UserError(f"{folder} has no {name}, which the figures are drawn from.")
-    description = read_json(folder / "settings.json")
-    if not isinstance(description, dict) or "settings" not in description:
-        raise UserError(f"{folder / 'settings.json'} holds no settings of a run.")
-    return description["settings"]
-
-
-def read_run(folder: Path) -> "Material":
+def read_run(folder: Path, data_dir: str | None = None) -> FinishedRun:
     """Load the model and the data of a finished run, and predict its test images.
 
+    Args:
+        data_dir: where the data are now; None is where the run found them.
+
     Raises:
-        UserError: a file of the folder cannot be read, or its data set cannot be loaded.
+        UserError: a file of the folder cannot be read, or the run's data cannot be loaded.
     """
-    import keras
+    description = read_drawable(folder)
+    model = load_classifier(folder / "model.keras", description.settings)
+    splits = load_splits_of(description, folder, data_dir)
+    probabilities = evaluate(model, splits.x_test, splits.y_test).probabilities
+    return gather(folder, model, splits, probabilities)
 
-    from _01_data_loader import load_data
-    from _02_data_preprocess import preprocess
-    from _03_model_training import evaluate
-    from architectures import import_architecture
 
-    settings = read_settings(folder)
-    import_architecture(settings["architecture"])
+def load_classifier(path: Path, settings: Mapping[str, Any]) -> keras.Model:
+    """Load the classifier of a run; code that the file may hold is not run.
+
+    Raises:
+        UserError: the file is damaged, or holds no classifier for the run's images.
+    """
+    if settings["architecture"] in ARCHITECTURES:
+        import_architecture(settings["architecture"])  # registers layers of its own with Keras
     try:
-        model = keras.saving.load_model(folder / "model.keras")
-    except (OSError, ValueError, TypeError) as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(f"{folder / 'model.keras'} cannot be loaded: {reason}") from error
-    arrays = load_data(settings["dataset"], settings["data_dir"])
-    splits = preprocess(arrays, settings["val_size"], settings["seed"])
-    return gather(
-        folder, model, splits, evaluate(model, splits.x_test, splits.y_test).probabilities
-    )
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # of a damaged or foreign file, Keras may raise anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path} cannot be loaded: {reason}") from error
+    n_classes = len(DATA_SETS[settings["dataset"]].class_names)
+    if problem := problem_of(model, IMAGE_SHAPE, n_classes):
+        raise UserError(f"{path} holds no classifier for {settings['dataset']}: {problem}.")
+    return model
+
+
+def load_splits_of(description: Description, folder: Path, data_dir: str | None) -> Splits:
+    """Load, scale and split the data of a run.
+
+    Raises:
+        UserError: they cannot be loaded, or are others than those that the run was made with.
+    """
+    settings = description.settings
+    place = data_dir or settings.get("data_dir")
+    try:
+        arrays = load_data(settings["dataset"], place)
+    except UserError as error:
+        if data_dir is None and place is not None:
+            raise UserError(f"{error} If the data have moved, add --data-dir DIR.") from error
+        raise
+    if description.data_sha256 not in (None, sha256_of(*arrays)):
+        raise UserError(
+            f"the run in {folder} was made with other data than those in "
+            f"{place or 'the sources of ' + settings['dataset']}. Give the same with --data-dir."
+        )
+    return preprocess(arrays, settings["val_size"], settings["seed"])
+
+
+def read_drawable(folder: Path) -> Description:
+    """Return the description of a finished run, whose settings are what the figures depend on.
+
+    Raises:
+        UserError: the folder is of no finished run, or a setting is missing or cannot be.
+    """
+    description, path = read_finished(folder), folder / "settings.json"
+    settings = description.settings
+    if missing := [name for name in NEEDED_SETTINGS if name not in settings]:
+        raise UserError(f"{path} is no description of a run: it lacks {', '.join(missing)}.")
+    rules = {field.name: field.metadata["rule"] for field in dataclasses.fields(Settings)}
+    try:
+        for name in (*NEEDED_SETTINGS, *(name for name in LATER_SETTINGS if name in settings)):
+            rules[name].check(name, settings[name])
+        check_dataset(settings["dataset"])
+    except UserError as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    return description
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Return what metrics.json holds.
+
+    Raises:
+        UserError: it cannot be read, or lacks a number that the report shows.
+    """
+    path = folder / "metrics.json"
+    metrics = read_json(path)
+    for name in (column.name for column in RESULTS):
+        value = metrics.get(name) if isinstance(metrics, dict) else None
+        if not isinstance(value, int | float):
+            raise UserError(f"{path} is damaged: it has no number {name}.")
+    return metrics
+
+
+def read_whole_history(folder: Path) -> pd.DataFrame:
+    """Return history.csv, a row per epoch.
+
+    Raises:
+        UserError: it cannot be read, or lacks a value that is drawn.
+    """
+    history, path = read_history(folder), folder / "history.csv"
+    if history.empty:
+        raise UserError(f"{path} is damaged: it has no epochs.")
+    for name in (column.name for column in EPOCH_COLUMNS):
+        if name not in history:
+            raise UserError(f"{path} is damaged: it has no column {name}.")
+        is_loss = name in ("loss", "val_loss")  # of a training that diverged, they are no numbers
+        if name != "phase" and not pd.api.types.is_numeric_dtype(history[name]):
+            raise UserError(f"{path} is damaged: {name} is not a number everywhere.")
+        if history[name].isna().any() and not is_loss:
+            raise UserError(f"{path} is damaged: a row has no {name}.")
+    return history
+
+
+# --- The command line ---------------------------------------------------------------------------
 
 
 def main(arguments: list[str]) -> None:
@@ -194,27 +304,19 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: an unknown figure or layer, or not a finished run's folder.
     """
-    parser = Parser(__doc__)
-    parser.add_argument("run_folder", type=Path)
-    parser.add_argument("figures", nargs="*", metavar="FIGURE", help="by default all")
-    parser.add_argument("--layer", help="for filters, activations or embeddings: a layer's name")
-    parser.add_argument("--image", type=int, help="for activations: the index of a test image")
-    parser.add_argument("--show", action="store_true", help="open the figures in windows, too")
-    given = parser.parse_intermixed_args(arguments)
-    settings = read_settings(given.run_folder)
-    prepare(settings["seed"], settings["precision"])
-    from figures.catalogue import FIGURES, Choice, check_choice, choose_figures
-
+    given = parse_command_line(arguments)
     for name in given.figures:
         if name not in FIGURES:
             raise unknown_name("figure", name, FIGURES)
-    choice = Choice(given.layer, given.image)
-    if not given.figures and choice != Choice():
+    options = FigureOptions(given.layer, given.image)
+    if not given.figures and options != DEFAULT_OPTIONS:
         raise UserError("--layer and --image need the name of a figure, for example activations.")
-    material = read_run(given.run_folder)
-    check_choice(given.figures, choice, material.network)
-    names = given.figures or choose_figures(material.network, "all")
-    draw(given.run_folder, material, names, choice, given.show)
+    settings = read_drawable(given.run_folder).settings
+    prepare(settings["seed"], "float32")  # as the saved model computes, whatever it trained in
+    run = read_run(given.run_folder, given.data_dir)
+    check_options(given.figures, options, run.network)
+    names = given.figures or choose_figures(run.network, "all")
+    draw(given.run_folder, run, names, options, given.show)
 
 
 if __name__ == "__main__":

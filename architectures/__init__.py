@@ -7,9 +7,9 @@ both in ARCHITECTURES; `python _00_main.py --architecture NAME` then trains it.
 
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from user_error import unknown_name
+from common.user_error import UserError, unknown_name
 
 if TYPE_CHECKING:
     import keras
@@ -34,11 +34,84 @@ def check_architecture(name: str) -> None:
 def build_architecture(
     name: str, input_shape: tuple[int, int, int] = (28, 28, 1), n_classes: int = 10
 ) -> "keras.Model":
-    """Build the network called `name`, with fresh weights from Keras' global seed."""
-    return getattr(import_architecture(name), name)(input_shape, n_classes)
+    """Build the network called `name`, with fresh weights from Keras' global seed.
+
+    Raises:
+        UserError: what its function returns is no classifier that can be trained and saved.
+    """
+    network = getattr(import_architecture(name), name)(input_shape, n_classes)
+    if problem := problem_of(network, input_shape, n_classes):
+        raise UserError(f"architecture '{name}' cannot be used: {problem}.")
+    return network
 
 
 def import_architecture(name: str) -> ModuleType:
     """Return the module of a network; importing it also registers layers of its own with Keras."""
     check_architecture(name)
     return import_module(ARCHITECTURES[name])
+
+
+def problem_of(network: Any, input_shape: tuple[int, int, int], n_classes: int) -> str | None:
+    """Return why an object is no classifier for such images, or None if it is one.
+
+    A network must be a graph of layers that can be saved and loaded, and a few images must come
+    out as probabilities. Otherwise it would train to nothing, or be lost after the training.
+    """
+    import keras
+
+    if not isinstance(network, keras.Model):
+        return f"its function returned {type(network).__name__}, expected a keras.Model"
+    inputs = getattr(network, "inputs", None)
+    if inputs is None:
+        return (
+            f"it has no inputs. Begin a Sequential with keras.Input({input_shape}); write a "
+            "subclass of keras.Model as a functional model, or its layers cannot be saved"
+        )
+    if len(inputs) != 1:
+        return f"it has {len(inputs)} inputs, expected 1"
+    if inputs[0].shape[1:] != input_shape:
+        return f"it takes images of shape {inputs[0].shape[1:]}, expected {input_shape}"
+    output = network(keras.Input(input_shape))  # as other models will call it
+    if not isinstance(output, keras.KerasTensor):
+        structure = type(output).__name__
+        return f"it returns a {structure} of {len(network.outputs)} outputs, expected one tensor"
+    return _problem_of_outputs(network, input_shape, n_classes) or _problem_of_saving(network)
+
+
+def _problem_of_outputs(
+    network: "keras.Model", input_shape: tuple[int, int, int], n_classes: int
+) -> str | None:
+    """Return what is wrong with what the network makes of a black and of a grey image."""
+    import keras
+    import numpy as np
+
+    images = np.stack([np.zeros(input_shape, np.float32), np.full(input_shape, 0.5, np.float32)])
+    outputs = keras.ops.convert_to_numpy(network(images, training=False)).astype(np.float64)
+    if outputs.shape != (2, n_classes):
+        return f"its output has shape {outputs.shape[1:]}, expected ({n_classes},)"
+    if not np.isfinite(outputs).all():
+        return "its outputs are not finite numbers"
+    sums = outputs.sum(axis=1)
+    if outputs.min() < -0.001 or np.abs(sums - 1).max() > 0.01:
+        return (
+            f"its outputs run from {outputs.min():.3g} to {outputs.max():.3g} and sum to "
+            f"{sums[0]:.3g}, expected probabilities: end it with activation='softmax'"
+        )
+    return None
+
+
+def _problem_of_saving(network: "keras.Model") -> str | None:
+    """Return what keeps the network from being saved and loaded again."""
+    import keras
+
+    try:
+        config = keras.saving.serialize_keras_object(network)
+        loaded = keras.saving.deserialize_keras_object(config)
+    # A layer of the user's may raise anything here.
+    except Exception as error:
+        cause = str(error).rpartition("Exception encountered: ")[2]  # Keras wraps the error
+        reason = " ".join(cause.split())[:200]
+        return f"it cannot be saved and loaded again ({type(error).__name__}: {reason})"
+    if [w.shape for w in loaded.weights] != [w.shape for w in network.weights]:
+        return "once saved and loaded, it has other weights"
+    return None

@@ -1,1 +1,1 @@
-"""Speed and accuracy, measured: `seeds`, `time_to_accuracy`, `profile_step` are programs."""
+"""How good and how fast are our recipes? Each file answers one question, and is a program."""

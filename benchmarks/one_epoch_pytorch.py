@@ -1,4 +1,4 @@
-"""The speedrun to 99.0 % against the published one-epoch recipe in PyTorch, in turns.
+"""Is the speedrun to 99.0 % faster than the published one-epoch recipe in PyTorch?
 
     pip install torch
     python -m benchmarks.one_epoch_pytorch            # 10 turns, a seed each
@@ -6,31 +6,35 @@
 The recipe is that of https://github.com/tuomaso/train_mnist_fast (its last step, "0.76 seconds" on
 a graphics card), written anew: two convolutions, 256 dense units, one epoch in the published order
 of the images, batches of 256, Adam with a one-cycle schedule. Each training is a process of its
-own. Its own clock starts when the data lie in memory, as in the publication; the process clock
-includes starting Python, importing PyTorch or Keras, and loading the data. Killed and started
-again, it goes on where it was.
+own, and the two take turns. The training's clock starts when the data lie in memory, as in the
+publication; the process clock includes starting Python, importing PyTorch or Keras, and loading the
+data. Killed and started again, it goes on where it was.
+
+Prints two Markdown tables, a row per recipe and the ratio of their times within a turn, and writes
+them into `--folder` as `table` and `ratios`, each as `.md` and `.csv`.
 """
 
-import argparse
-import json
-import statistics
 import sys
-import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from _00_main import PROJECT_DIR
 from _01_data_loader import load_data
-from benchmarks.seeds import check_seed_count, summarise
-from benchmarks.time_to_accuracy import (
-    check_flags,
-    load_or_train,
-    median_and_range,
-    run_worker,
+from common.command_line import PROJECT_DIR, Parser, run_program
+from common.user_error import UserError
+from studies.seed_summary import check_seed_count, median_and_range
+from studies.settings_flags import parse_changes
+from studies.tables import write_table
+from studies.timed_recipes import (
+    SET_BY_TURNS,
+    TIMING_FORMATS,
+    WHY_SET_BY_TURNS,
+    time_recipe,
+    timing_row,
 )
-from command_line import Parser, run_program
-from safe_files import write_atomically
-from user_error import UserError
+from studies.timed_runs import load_or_run, seconds_since, take_turns
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +44,10 @@ PUBLISHED = "one epoch in PyTorch"
 TARGET = 0.99
 BATCH_SIZE = 256
 MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's pixels in [0, 1]
+RATIO_FORMATS = {f"PyTorch's seconds / ours, {name}": ".2f" for name in ("median", "min", "max")}
+
+
+# --- The published recipe -----------------------------------------------------------------------
 
 
 def build_network() -> "torch.nn.Module":
@@ -84,12 +92,14 @@ def train_one_epoch(
         schedule.step()
 
 
-def worker(seed: int, process_started: float, output: Path) -> None:
-    """Train once and write seconds on both clocks and the test accuracy as JSON."""
-    try:
-        import torch
-    except ModuleNotFoundError as error:
-        raise UserError("this comparison needs PyTorch: pip install torch") from error
+def train_published(seed: int, process_started: float) -> dict[str, Any]:
+    """Train once on MNIST; return seconds on both clocks and the test accuracy, as one-item lists.
+
+    Args:
+        process_started: when this process was started (see `studies.timed_runs`).
+    """
+    import torch
+
     torch.manual_seed(seed)
     arrays = load_data("mnist")
     x_train, x_test = (
@@ -98,76 +108,57 @@ def worker(seed: int, process_started: float, output: Path) -> None:
     )
     y_train, y_test = (torch.from_numpy(y).long() for y in (arrays.y_train, arrays.y_test))
 
-    training_started = time.time()
+    before_training = seconds_since(process_started)
     model = build_network()
     train_one_epoch(model, x_train, y_train)
-    train_seconds = time.time() - training_started
-    process_seconds = time.time() - process_started
+    process_seconds = seconds_since(process_started)
     with torch.no_grad():
         predicted = torch.cat([model(x).argmax(dim=1) for x in x_test.split(1000)])
-    result = {
-        "train_seconds": [round(train_seconds, 2)],
+    return {
+        "train_seconds": [round(process_seconds - before_training, 2)],
         "process_seconds": [round(process_seconds, 2)],
-        "test_accuracy": [float((predicted == y_test).float().mean())],
+        "test_accuracy": [int((predicted == y_test).sum()) / len(y_test)],
+        "torch": torch.__version__,
     }
-    write_atomically(output, json.dumps(result))
 
 
-def load_or_train_pytorch(seed: int, folder: Path) -> dict[str, Any]:
+# --- The comparison -----------------------------------------------------------------------------
+
+
+def time_published(seed: int, folder: Path) -> dict[str, Any]:
     """Return the result of the published recipe from the folder, or train it there."""
-    output = folder / f"pytorch-{seed}.json"
-    if not output.exists():
-        command = [sys.executable, "-m", "benchmarks.one_epoch_pytorch", "--worker", str(seed)]
-        command += ["--folder", str(output), "--started", str(time.time())]
-        run_worker(command, PUBLISHED)
-    return json.loads(output.read_text())
+    return load_or_run(folder, f"pytorch-{seed}", train_published, seed, {"seed": seed})
 
 
-def make_table(by_recipe: dict[str, list[dict[str, Any]]]) -> str:
-    """Return seconds and accuracy over the turns as a Markdown table."""
-    lines = [
-        "| recipe | n | training in s: median (min to max) | process in s: median (min to max) "
-        "| test accuracy in %: mean ± std | seeds at 99.0 % |",
-        "|---|---|---|---|---|---|",
-    ]
-    for recipe, results in by_recipe.items():
-        accuracies = [100 * result["test_accuracy"][-1] for result in results]
-        accuracy = summarise(accuracies)
-        reached = sum(value >= 100 * TARGET for value in accuracies)
-        cells = [recipe, str(len(results))]
-        for clock in ("train_seconds", "process_seconds"):
-            seconds = [result[clock][-1] for result in results]
-            cells.append(median_and_range(seconds))
-        cells += [f"{accuracy.mean:.3f} ± {accuracy.deviation:.3f}", f"{reached} of {len(results)}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    ratio = statistics.median(
-        theirs["train_seconds"][-1] / ours["train_seconds"][-1]
-        for ours, theirs in zip(by_recipe[OURS], by_recipe[PUBLISHED], strict=True)
-    )
-    lines += ["", f"PyTorch's training takes {ratio:.2f} times ours (median over the turns)."]
-    return "\n".join(lines) + "\n"
+def ratio_rows(ours: Sequence[Mapping], published: Sequence[Mapping]) -> list[dict[str, Any]]:
+    """Return a row per clock: how many times as long PyTorch takes, over the turns."""
+    rows = []
+    for name, clock in (("training", "train_seconds"), ("process", "process_seconds")):
+        pairs = zip(ours, published, strict=True)
+        ratios = [theirs[clock][-1] / mine[clock][-1] for mine, theirs in pairs]
+        rows.append({"clock": name} | median_and_range("PyTorch's seconds / ours", ratios))
+    return rows
 
 
 def main(arguments: list[str]) -> None:
-    """Train both recipes in turns and print the table; other flags are the main program's."""
+    """Train both recipes in turns and print the tables; other flags change our recipe."""
     parser = Parser(__doc__)
     parser.add_argument("--n", type=int, default=10, help="turns; the seeds are 0, 1, ...")
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / "one_epoch_pytorch")
-    for hidden in ("--worker", "--started"):
-        parser.add_argument(hidden, help=argparse.SUPPRESS)
-    own, flags = parser.parse_known_args(arguments)
-    check_flags(flags)
-    if own.worker:  # a process that this program has started
-        worker(int(own.worker), float(own.started), own.folder)
-        return
-    check_seed_count(own.n)
-    by_recipe: dict[str, list[dict[str, Any]]] = {OURS: [], PUBLISHED: []}
-    for seed in range(own.n):
-        by_recipe[OURS].append(load_or_train(OURS, seed, own.folder, flags))
-        by_recipe[PUBLISHED].append(load_or_train_pytorch(seed, own.folder))
-    table = make_table(by_recipe)
-    write_atomically(own.folder / "table.md", table)
-    print(f"\n{table}")
+    given, others = parser.parse_known_args(arguments)
+    check_seed_count(given.n)
+    changes = parse_changes(others, SET_BY_TURNS, WHY_SET_BY_TURNS).changes
+    if find_spec("torch") is None:
+        raise UserError("this comparison needs PyTorch: pip install torch")
+    timed = {
+        OURS: partial(time_recipe, OURS, folder=given.folder, changes=changes),
+        PUBLISHED: partial(time_published, folder=given.folder),
+    }
+    results = take_turns(timed, given.n)
+    rows = [timing_row(recipe, TARGET, results[recipe]) for recipe in timed]
+    print(f"\n{write_table(given.folder / 'table', rows, TIMING_FORMATS)}")
+    ratios = ratio_rows(results[OURS], results[PUBLISHED])
+    print(write_table(given.folder / "ratios", ratios, RATIO_FORMATS))
 
 
 if __name__ == "__main__":

@@ -3,27 +3,38 @@
     python -m benchmarks.profile_step
     python -m benchmarks.profile_step --architecture cnn_mnist_101 --batch-size 64
 
-Measures the matrix-product peak, then each pass of each convolution and dense layer by itself,
-and last the whole training step. What the passes do not explain is augmentation, normalisation,
-pooling, dropout, the optimizer and the framework. All flags are those of the main program. Needs
-TensorFlow. Prints a Markdown table.
+Measures the matrix-product peak, then each pass of each convolution and dense layer by itself, and
+last the whole training step, all in the precision of the settings. What the passes do not explain
+is augmentation, normalisation, pooling, dropout, the optimizer and the framework. All flags but
+`--folder` are those of the main program. Needs TensorFlow on a CPU. Prints the peak and a Markdown
+table with a row per pass, and writes the table into the folder as `table.md` and `table.csv`.
 """
 
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from _00_main import Settings, parse_command_line
-from command_line import Parser, run_program
-from user_error import UserError
+from _00_main import make_settings
+from common.command_line import PROJECT_DIR, Parser, run_program
+from common.settings import Settings
+from common.user_error import UserError
+from studies.settings_flags import parse_changes
+from studies.tables import write_table
 
 if TYPE_CHECKING:
     import keras
 
 REPETITIONS, WARM_UPS = 40, 5
-FLOPS_PER_MULTIPLY_ADD = 2
+MOST_SECONDS = 10.0  # of repetitions of one call: on many CPUs, bfloat16 is slow
+FORMATS = {
+    "ms": ".2f",
+    "% of the step": ".0f",
+    "GFLOP/s": ".0f",
+    "% of the peak": ".0f",
+}
 
 
 class Pass(NamedTuple):
@@ -34,90 +45,120 @@ class Pass(NamedTuple):
     seconds: float  # median
     flops: float
 
-    @property
-    def rate(self) -> float:
-        """FLOP/s."""
-        return self.flops / self.seconds
+
+# --- Measuring ----------------------------------------------------------------------------------
 
 
 def median_seconds(function: Callable[[], Any]) -> float:
     """Return the median time of a call, without the first ones."""
     for _ in range(WARM_UPS):
         function()
-    times = []
-    for _ in range(REPETITIONS):
-        start = time.perf_counter()
+    times: list[float] = []
+    while len(times) < REPETITIONS and sum(times) < MOST_SECONDS:
+        started = time.perf_counter()
         function()
-        times.append(time.perf_counter() - start)
+        times.append(time.perf_counter() - started)
     return statistics.median(times)
 
 
-def measure_layer(layer: "keras.layers.Layer", batch_size: int, is_first: bool) -> list[Pass]:
+def measure_layer(
+    layer: "keras.layers.Layer", batch_size: int, dtype: str, is_first: bool
+) -> list[Pass]:
     """Measure the passes of a convolution or a dense layer: their speed depends on shapes alone.
 
     Args:
+        dtype: what is multiplied, float32 or bfloat16.
         is_first: of the network: nobody asks for the gradient with respect to the image.
     """
     import tensorflow as tf
 
-    inputs = tf.random.normal((batch_size, *layer.input.shape[1:]))
-    gradient = tf.random.normal((batch_size, *layer.output.shape[1:]))
-    kernel = tf.random.normal(layer.kernel.shape)
-    if len(kernel.shape) == 4:
-        options = {
-            "strides": [1, *layer.strides, 1],
-            "padding": layer.padding.upper(),
-            "dilations": [1, *layer.dilation_rate, 1],
-        }
-        calls = {
-            "forward": lambda: tf.nn.conv2d(inputs, kernel, **options),
-            "to inputs": lambda: tf.raw_ops.Conv2DBackpropInput(
-                input_sizes=inputs.shape, filter=kernel, out_backprop=gradient, **options
-            ),
-            "to weights": lambda: tf.raw_ops.Conv2DBackpropFilter(
-                input=inputs, filter_sizes=kernel.shape, out_backprop=gradient, **options
-            ),
-        }
-    else:
-        calls = {
-            "forward": lambda: inputs @ kernel,
-            "to inputs": lambda: tf.matmul(gradient, kernel, transpose_b=True),
-            "to weights": lambda: tf.matmul(inputs, gradient, transpose_a=True),
-        }
+    from studies.costs import FLOPS_PER_MULTIPLY_ADD, layer_multiply_adds
+
+    inputs, gradient, kernel = (
+        tf.cast(tf.random.normal(shape), dtype)
+        for shape in (
+            (batch_size, *layer.input.shape[1:]),
+            (batch_size, *layer.output.shape[1:]),
+            layer.kernel.shape,
+        )
+    )
+    calls = passes_of(layer, inputs, gradient, kernel)
     if is_first:
         del calls["to inputs"]
-    from benchmarks.epoch_curve import layer_multiply_adds
-
     flops = FLOPS_PER_MULTIPLY_ADD * layer_multiply_adds(layer) * batch_size
     return [
-        Pass(layer.name, name, median_seconds(tf.function(call)), flops)
+        Pass(layer.name, name, median_seconds(tf.function(call, autograph=False)), flops)
         for name, call in calls.items()
     ]
 
 
-def measure_step(classifier: "keras.Model", settings: Settings) -> float:
+def passes_of(
+    layer: "keras.layers.Layer", inputs: Any, gradient: Any, kernel: Any
+) -> dict[str, Callable[[], Any]]:
+    """Return the three passes of a layer as calls of TensorFlow's kernels, by name.
+
+    Args:
+        inputs: tensor (n, ...) of the shape that the layer takes.
+        gradient: tensor (n, ...) of the shape that it returns.
+        kernel: tensor of its kernel's shape.
+
+    Raises:
+        UserError: it is neither a Conv2D nor a dense layer.
+    """
+    import keras
+    import tensorflow as tf
+
+    if isinstance(layer, keras.layers.Dense):
+        return {
+            "forward": lambda: inputs @ kernel,
+            "to inputs": lambda: tf.matmul(gradient, kernel, transpose_b=True),
+            "to weights": lambda: tf.matmul(inputs, gradient, transpose_a=True),
+        }
+    if not isinstance(layer, keras.layers.Conv2D):
+        raise UserError(f"the profile does not measure {type(layer).__name__} layers.")
+    options: dict[str, Any] = {
+        "strides": [1, *layer.strides, 1],
+        "padding": layer.padding.upper(),
+        "dilations": [1, *layer.dilation_rate, 1],
+    }
+    return {
+        "forward": lambda: tf.nn.conv2d(inputs, kernel, **options),
+        "to inputs": lambda: tf.raw_ops.Conv2DBackpropInput(
+            input_sizes=inputs.shape, filter=kernel, out_backprop=gradient, **options
+        ),
+        "to weights": lambda: tf.raw_ops.Conv2DBackpropFilter(
+            input=inputs, filter_sizes=kernel.shape, out_backprop=gradient, **options
+        ),
+    }
+
+
+def measure_step(network: "keras.Model", settings: Settings) -> float:
     """Return the median seconds of a whole training step, as the program compiles it."""
     import keras
     import numpy as np
 
-    from _02_data_preprocess import RandomAffine
-    from _03_model_training import compile_trainer, soft_labels
+    from _03_model_training import compile_trainer
+    from training.augmentation import RandomAffine
+    from training.batches import soft_labels
 
-    shape = classifier.inputs[0].shape[1:]
+    shape = network.inputs[0].shape[1:]
     augmentation = RandomAffine(
         settings.rotation, settings.zoom, settings.shift, settings.shear, seed=settings.seed
     )
-    trainer = keras.Sequential([keras.Input(shape), augmentation, classifier])
+    trainer = keras.Sequential([keras.Input(shape), augmentation, network])
     compile_trainer(trainer, settings, steps_per_epoch=WARM_UPS + REPETITIONS)
     random = np.random.default_rng(0)
     images = random.random((settings.batch_size, *shape), np.float32)
-    n_classes = classifier.output.shape[-1]
+    n_classes = network.outputs[0].shape[-1]
     labels = soft_labels(random.integers(0, n_classes, settings.batch_size), n_classes)
     return median_seconds(lambda: trainer.train_on_batch(images, labels))
 
 
-def make_table(passes: list[Pass], step_seconds: float, peak: float) -> str:
-    """Return the passes, what they leave, and the whole step as a Markdown table.
+# --- The table ----------------------------------------------------------------------------------
+
+
+def profile_rows(passes: Sequence[Pass], step_seconds: float, peak: float) -> list[dict[str, Any]]:
+    """Return a row per pass, and rows of their sum, of the rest and of the whole step.
 
     Args:
         passes: of all layers.
@@ -126,48 +167,53 @@ def make_table(passes: list[Pass], step_seconds: float, peak: float) -> str:
     """
     in_passes = sum(one.seconds for one in passes)
     flops = sum(one.flops for one in passes)
-    lines = [
-        f"Matrix-product peak: {peak / 1e9:.0f} GFLOP/s",
-        "",
-        "| layer | pass | ms | share of the step | GFLOP/s | share of the peak |",
-        "|---|---|---|---|---|---|",
+    rest = Pass("the rest", "", step_seconds - in_passes, float("nan"))  # its FLOPs are not known
+    sums = [
+        Pass("all of these", "", in_passes, flops),
+        rest,
+        Pass("whole step", "", step_seconds, flops),
     ]
-    rows = [(one.layer, one.name, one.seconds, one.rate) for one in passes]
-    rows += [
-        ("all of these", "", in_passes, flops / in_passes),
-        ("the rest", "", step_seconds - in_passes, None),
-        ("whole step", "", step_seconds, flops / step_seconds),
+    return [
+        {
+            "layer": one.layer,
+            "pass": one.name,
+            "ms": 1e3 * one.seconds,
+            "% of the step": 100 * one.seconds / step_seconds,
+            "GFLOP/s": one.flops / one.seconds / 1e9,
+            "% of the peak": 100 * one.flops / one.seconds / peak,
+        }
+        for one in [*passes, *sums]
     ]
-    for layer, name, seconds, rate in rows:
-        cells = [layer, name, f"{1e3 * seconds:.2f}", f"{seconds / step_seconds:.0%}"]
-        cells += ["", ""] if rate is None else [f"{rate / 1e9:.0f}", f"{rate / peak:.0%}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
 
 
 def main(arguments: list[str]) -> None:
     """Measure the step of the recipe that the flags give, and print the table."""
-    _, flags = Parser(__doc__).parse_known_args(arguments)  # has no flags of its own but --help
-    settings, _ = parse_command_line(flags)
-    from keras_backend import prepare
+    parser = Parser(__doc__)
+    parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / "profile_step")
+    given, others = parser.parse_known_args(arguments)
+    flags = parse_changes(others, set_here=(), reason="")
+    settings = make_settings(flags.recipe or "default", **flags.changes)
+    from common.keras_start import prepare
 
     machine = prepare(settings.seed, settings.precision)
-    if not machine["backend"].startswith("tensorflow") or not machine["device"].startswith("CPU"):
+    on_tensorflow = str(machine["backend"]).startswith("tensorflow")
+    if not on_tensorflow or not str(machine["device"]).startswith("CPU"):
         raise UserError("the profile measures TensorFlow's kernels on a CPU.")
-    if settings.precision != "float32":
-        raise UserError("the profile measures float32 only; leave --precision out.")
-    from architectures import build_architecture
-    from benchmarks.epoch_curve import layer_multiply_adds, matrix_product_peak
+    from _03_model_training import build_network
+    from studies.costs import compute_dtype, layer_multiply_adds, matrix_product_peak, plain_layers
 
-    classifier = build_architecture(settings.architecture)
-    peak = matrix_product_peak()
-    layers = [layer for layer in classifier.layers if layer_multiply_adds(layer)]
+    network = build_network(settings)
+    dtype = compute_dtype(str(machine["precision"]))
+    peak = matrix_product_peak(dtype)
+    layers = [layer for layer in plain_layers(network) if layer_multiply_adds(layer)]
     passes = [
         one
         for number, layer in enumerate(layers)
-        for one in measure_layer(layer, settings.batch_size, is_first=number == 0)
+        for one in measure_layer(layer, settings.batch_size, dtype, is_first=number == 0)
     ]
-    print(f"\n{make_table(passes, measure_step(classifier, settings), peak)}")
+    rows = profile_rows(passes, measure_step(network, settings), peak)
+    print(f"\nMatrix-product peak in {dtype}: {peak / 1e9:.0f} GFLOP/s\n")
+    print(write_table(given.folder / "table", rows, FORMATS))
 
 
 if __name__ == "__main__":

@@ -5,103 +5,85 @@
                                                                # main program changes it
 
 Every seed's test images are read once, at the end; no run is left out. Killed and started again,
-it goes on where it was. Prints a Markdown table and writes it to `runs/<study>.md`.
+it goes on where it was. Prints a Markdown table of mean, standard deviation, median, range and
+the 95 % confidence interval of the mean, and writes it to `runs/<study>.md` and `.csv`; the
+figures of each seed are in `runs/<study>_each_seed.md` and `.csv`.
 """
 
 import dataclasses
-import statistics
+import re
 import sys
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from scipy import stats
+from _00_main import make_settings
+from common.command_line import Parser, run_program
+from studies.many_runs import run_all
+from studies.seed_summary import Summary, check_seed_count, summarise
+from studies.settings_flags import parse_changes
+from studies.tables import write_table
 
-from _00_main import PROJECT_DIR, Settings, parse_command_line
-from command_line import Parser, run_program
-from experiments.many_runs import run_all
-from safe_files import write_atomically
-from user_error import UserError
-
-
-class Summary(NamedTuple):
-    """Statistics of one figure over the seeds."""
-
-    n: int
-    mean: float
-    deviation: float  # of the sample
-    median: float
-    smallest: float
-    largest: float
-    low: float  # ends of the 95 % confidence interval of the mean (Student's t)
-    high: float
-
-
-def summarise(values: Sequence[float]) -> Summary:
-    """Return the statistics of two or more values."""
-    mean, deviation = statistics.fmean(values), statistics.stdev(values)
-    half_width = stats.t.ppf(0.975, len(values) - 1) * deviation / len(values) ** 0.5
-    return Summary(
-        len(values),
-        mean,
-        deviation,
-        statistics.median(values),
-        min(values),
-        max(values),
-        mean - half_width,
-        mean + half_width,
-    )
-
-
-def check_seed_count(n: int) -> None:
-    """Raise UserError for fewer than the two seeds that a standard deviation needs."""
-    if n < 2:
-        raise UserError(f"--n must be 2 or more, got {n}: one run has no deviation.")
-
-
-FIGURES = {  # column of the table -> what it shows of a run's metrics, and its number format
-    "test accuracy in %": (lambda metrics: 100 * metrics["test_accuracy"], ".3f"),
-    "test loss": (lambda metrics: metrics["test_loss"], ".5f"),
-    "validation accuracy in %": (lambda metrics: 100 * metrics["val_accuracy"], ".3f"),
-    "training in s": (lambda metrics: metrics["train_seconds"], ".0f"),
-    "run before figures in s": (lambda metrics: metrics["total_seconds"], ".0f"),
+FIGURES = {  # column of the table -> what it shows of a run's metrics
+    "test accuracy in %": lambda metrics: 100 * metrics["test_accuracy"],
+    "test loss": lambda metrics: metrics["test_loss"],
+    "validation accuracy in %": lambda metrics: 100 * metrics["val_accuracy"],
+    "training in s": lambda metrics: metrics["train_seconds"],
+    "run before figures in s": lambda metrics: metrics["total_seconds"],
+}
+FORMATS = dict(zip(FIGURES, (".3f", ".5f", ".3f", ".0f", ".0f"), strict=True))
+STATISTICS = {  # row of the table -> field of Summary
+    "mean": "mean",
+    "standard deviation": "std",
+    "median": "median",
+    "min": "min",
+    "max": "max",
+    "95 % interval of the mean, low": "low",
+    "95 % interval of the mean, high": "high",
 }
 
 
-def make_table(study: str, all_metrics: Sequence[dict]) -> str:
-    """Return the statistics of every figure as a Markdown table."""
-    lines = [
-        f"{study}: {len(all_metrics)} seeds",
-        "",
-        "| figure | mean ± std | median | min | max | 95 % interval of the mean |",
-        "|---|---|---|---|---|---|",
+def rows_of_seeds(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row per run: its label and its figures."""
+    return [
+        {"run": label} | {name: figure(metrics) for name, figure in FIGURES.items()}
+        for label, metrics in results.items()
     ]
-    for name, (figure, form) in FIGURES.items():
-        s = summarise([figure(metrics) for metrics in all_metrics])
-        mean, deviation, median, smallest, largest, low, high = (f"{x:{form}}" for x in s[1:])
-        cells = [name, f"{mean} ± {deviation}", median, smallest, largest, f"{low} to {high}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+
+
+def rows_of_statistics(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row per statistic over the runs, a column per figure."""
+    summaries: dict[str, Summary] = {
+        name: summarise([row[name] for row in rows]) for name in FIGURES
+    }
+    return [
+        {"statistic": title}
+        | {name: getattr(summary, field) for name, summary in summaries.items()}
+        for title, field in STATISTICS.items()
+    ]
 
 
 def main(arguments: list[str]) -> None:
     """Run the seeds and print the table."""
     parser = Parser(__doc__)
     parser.add_argument("--n", type=int, default=10, help="how many seeds, from --seed on")
-    parser.add_argument(
-        "--study", help="name of the study (default: seeds-<dataset>-<architecture>)"
-    )
+    parser.add_argument("--study", help="its name (default: seeds-DATASET-ARCHITECTURE[-RECIPE])")
     parser.add_argument("--storage", help="database URL (default: runs/studies.db)")
-    own, others = parser.parse_known_args(arguments)
-    check_seed_count(own.n)
-    settings, _ = parse_command_line(["--figures=none", *others])
-    study = own.study or f"seeds-{settings.dataset}-{settings.architecture}"
-    runs: dict[str, Settings] = {
+    given, others = parser.parse_known_args(arguments)
+    check_seed_count(given.n)
+    flags = parse_changes(others, set_here=(), reason="")
+    settings = make_settings(flags.recipe or "default", **{"figures": "none"} | flags.changes)
+    name = ["seeds", settings.dataset, settings.architecture, *filter(None, [flags.recipe])]
+    study = given.study or "-".join(name)
+    runs = {
         f"seed {seed}": dataclasses.replace(settings, seed=seed)
-        for seed in range(settings.seed, settings.seed + own.n)
+        for seed in range(settings.seed, settings.seed + given.n)
     }
-    table = make_table(study, list(run_all(study, runs, own.storage).values()))
-    write_atomically(PROJECT_DIR / "runs" / f"{study}.md", table)
-    print(f"\n{table}")
+    rows = rows_of_seeds(run_all(study, runs, given.storage))
+    path = Path(settings.output_dir) / "runs" / re.sub(r"[^\w.-]", "_", study)
+    write_table(path.with_name(f"{path.name}_each_seed"), rows, FORMATS)
+    print(f"\n{study}: {given.n} seeds\n")
+    print(write_table(path, rows_of_statistics(rows), FORMATS))
 
 
 if __name__ == "__main__":

@@ -7,129 +7,51 @@ Each training is a process of its own, and the recipes take turns (A B C, A B C,
 whose speed drifts, only ratios within a turn mean anything. No recipe stops by looking at the test
 set: the weights of every epoch are kept and read on the test images when the training is over.
 Killed and started again, it goes on where it was; after a change of the code, choose another
-`--folder`. Writes table, figure and all curves into it (by default `runs/time_to_accuracy/`).
+`--folder`.
+
+Prints three Markdown tables, and writes them into the folder (by default `runs/time_to_accuracy/`)
+with a CSV file beside each: `costs` of the networks, whole `trainings`, and the time to each
+`threshold`; "times faster" and "times shorter" are ratios to the reference, cnn_mnist_101, within a
+turn. `curves.png` draws the test error over seconds and over FLOPs.
 """
 
-import argparse
-import dataclasses
-import json
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from _00_main import PROJECT_DIR, RECIPES, Settings, parse_command_line
-from command_line import Parser, run_program
-from keras_backend import load_keras
-from safe_files import write_atomically
-from user_error import UserError, unknown_name
+from benchmarks.reference_101 import RECIPE as REFERENCE
+from benchmarks.reference_101 import train_reference
+from common.command_line import PROJECT_DIR, Parser, run_program
+from common.safe_files import writing
+from common.user_error import UserError
+from studies.seed_summary import median_and_range
+from studies.settings_flags import parse_changes
+from studies.tables import write_table
+from studies.timed_recipes import (
+    SET_BY_TURNS,
+    WHY_SET_BY_TURNS,
+    time_recipe,
+    timed_settings,
+    train_with_curve,
+)
+from studies.timed_runs import take_turns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-REFERENCE = "cnn_mnist_101"
 RECIPES_COMPARED = ["default", "speedrun_995", "speedrun_990", "keras_example", REFERENCE]
 THRESHOLDS = (0.990, 0.995, 0.997)
-FLOPS_PER_MULTIPLY_ADD = 2
-PASSES = 3  # forward, and backward to the inputs and to the weights: each costs the same
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe-Ito
+Results = Sequence[Mapping[str, Any]]  # of one recipe, a timed training per turn
 
 
-# --- One training, in its own process -----------------------------------------------------------
+# --- What is compared ---------------------------------------------------------------------------
 
 
-def worker_settings(recipe: str, seed: int, output: Path, flags: list[str]) -> Settings:
-    """Return the settings of a training; its run folder lies beside `output`."""
-    own = [f"--recipe={recipe}", f"--seed={seed}", f"--output-dir={output.with_suffix('')}"]
-    settings, _ = parse_command_line([*own, "--figures=none", *flags])
-    if settings.networks > 1:
-        raise UserError(
-            f"'{recipe}' would train {settings.networks} networks, but a curve is that of one: "
-            "give --networks 1."
-        )
-    return settings
-
-
-def worker(settings: Settings, recipe: str, process_started: float, output: Path) -> None:
-    """Train and write curve and cost as JSON.
-
-    Args:
-        settings: those of `recipe`, which is a key of RECIPES.
-        process_started: when this process was started, in seconds since the epoch.
-        output: the JSON file to write.
-    """
-    load_keras()
-    if recipe == REFERENCE:
-        from benchmarks.reference_101 import train_reference as train_recipe
-    else:
-        from benchmarks.epoch_curve import train_with_curve as train_recipe
-    from benchmarks.epoch_curve import matrix_product_peak, multiply_adds
-
-    model, curve = train_recipe(settings, process_started)
-    images = curve.pop("images_per_epoch")
-    flops = FLOPS_PER_MULTIPLY_ADD * PASSES * multiply_adds(model) * images
-    result = {
-        "settings": dataclasses.asdict(settings),
-        **curve,  # train_seconds, process_seconds, test_accuracy: a value an epoch
-        "n_parameters": model.count_params(),
-        "multiply_adds": multiply_adds(model),
-        "flops_per_epoch": flops,
-        "gflops_per_second": flops * len(curve["train_seconds"]) / curve["train_seconds"][-1] / 1e9,
-        "peak_gflops_per_second": matrix_product_peak() / 1e9,
-    }
-    write_atomically(output, json.dumps(result, indent=1))
-
-
-def train_in_own_process(recipe: str, seed: int, output: Path, flags: list[str]) -> None:
-    """Start a worker and wait for it."""
-    command = [sys.executable, "-m", "benchmarks.time_to_accuracy", "--worker", recipe]
-    command += ["--worker-seed", str(seed), "--folder", str(output), "--started", str(time.time())]
-    run_worker([*command, *flags], recipe)
-
-
-def run_worker(command: list[str], recipe: str) -> None:
-    """Run the command that trains a recipe; raise UserError if it fails."""
-    answer = subprocess.run(command, cwd=PROJECT_DIR)
-    if answer.returncode == 130:
-        raise KeyboardInterrupt
-    if answer.returncode != 0:
-        raise UserError(f"the training of '{recipe}' failed (see above).")
-
-
-def load_or_train(recipe: str, seed: int, folder: Path, flags: list[str]) -> dict[str, Any]:
-    """Return the result of a training from the folder, or train it there.
-
-    Raises:
-        UserError: the folder has this training with other settings, or the training failed.
-    """
-    output = folder / f"{recipe}-{seed}.json"
-    settings = dataclasses.asdict(worker_settings(recipe, seed, output, flags))
-    if not output.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        train_in_own_process(recipe, seed, output, flags)
-    result = json.loads(output.read_text())
-    if result["settings"] != settings:
-        raise UserError(f"{output} was trained with other settings. Choose another --folder.")
-    return result
-
-
-def check_flags(flags: list[str]) -> None:
-    """Raise UserError for flags that are the benchmark's own to set."""
-    for flag in flags:
-        if flag.replace("_", "-").split("=")[0] in ("--seed", "--recipe", "--output-dir"):
-            raise UserError(
-                f"leave {flag.split('=')[0]} out: the seeds are 0, 1, ..., each recipe is trained "
-                "in turn, and --folder says where."
-            )
-
-
-# --- The comparison -----------------------------------------------------------------------------
-
-
-def seconds_to(result: dict[str, Any], threshold: float, clock: str) -> float | None:
+def seconds_to(result: Mapping[str, Any], threshold: float, clock: str) -> float | None:
     """Return the seconds at the first epoch's end with at least this test accuracy, or None."""
     for seconds, accuracy in zip(result[clock], result["test_accuracy"], strict=True):
         if accuracy >= threshold:
@@ -137,76 +59,137 @@ def seconds_to(result: dict[str, Any], threshold: float, clock: str) -> float | 
     return None
 
 
-def median_or_dash(values: Sequence[float | None], form: str) -> str:
-    """Format the median; where one value is missing, say of how many it is."""
-    present = [value for value in values if value is not None]
-    if not present:
-        return "-"
-    text = f"{statistics.median(present):{form}}"
-    return text if len(present) == len(values) else f"{text} ({len(present)} of {len(values)})"
-
-
-def median_and_range(values: Sequence[float]) -> str:
-    """Format as median (min to max)."""
-    return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+def train_seconds(result: Mapping[str, Any]) -> float:
+    """Return the seconds of the whole training."""
+    return result["train_seconds"][-1]
 
 
 def ratios_to_reference(
-    results: Sequence[dict[str, Any]], references: Sequence[dict[str, Any]], threshold: float
+    results: Results, references: Results, seconds: Callable[[Mapping[str, Any]], float | None]
 ) -> list[float | None]:
-    """Return reference seconds / own seconds of training to a threshold, turn by turn."""
+    """Return the reference's seconds divided by the recipe's, turn by turn.
+
+    None where one of them never got there.
+
+    Args:
+        seconds: what is compared: a function of a timed training.
+    """
     ratios: list[float | None] = []
-    for own, reference in zip(results, references, strict=False):
-        mine = seconds_to(own, threshold, "train_seconds")
-        other = seconds_to(reference, threshold, "train_seconds")
-        ratios.append(None if mine is None or other is None else other / mine)
+    for result, reference in zip(results, references, strict=False):
+        of_recipe, of_reference = seconds(result), seconds(reference)
+        if of_recipe is None or of_reference is None:
+            ratios.append(None)
+        else:
+            ratios.append(of_reference / of_recipe)
     return ratios
 
 
-def make_table(by_recipe: dict[str, list[dict[str, Any]]]) -> str:
-    """Return the comparison as a Markdown table: medians over the turns."""
-    head = ["recipe", "n", "parameters", "M multiply-adds", "TFLOP of training"]
-    head += ["epochs", "training in s", "final accuracy in %"]
-    for threshold in THRESHOLDS:
-        head.append(f"s to {100 * threshold:.1f} % (process)")
-    head += [f"times faster to {100 * threshold:.1f} %" for threshold in THRESHOLDS]
-    head.append("times shorter training")
-    head += ["GFLOP/s", "share of peak"]
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for recipe, results in by_recipe.items():
-        lines.append(f"| {' | '.join(table_row(recipe, results, by_recipe.get(REFERENCE, [])))} |")
-    return "\n".join(lines) + "\n"
+# --- The tables ---------------------------------------------------------------------------------
 
 
-def table_row(
-    recipe: str, results: Sequence[dict[str, Any]], references: Sequence[dict[str, Any]]
-) -> list[str]:
-    """Return the cells of one recipe's row."""
+COST_FORMATS = {
+    "parameters": ",",
+    "M multiply-adds per image": ".1f",
+    "epochs, median": "g",
+    "TFLOP of training, median": ".1f",
+    "GFLOP/s, median": ".0f",
+    "% of the peak, median": ".0f",
+}
+
+
+def cost_row(recipe: str, results: Results) -> dict[str, Any]:
+    """Return what a recipe's network costs, and how fast it was computed."""
     first = results[0]
     epochs = [len(result["train_seconds"]) for result in results]
-    tera_flops = statistics.median(epochs) * first["flops_per_epoch"] / 1e12
-    cells = [recipe, str(len(results)), f"{first['n_parameters']:,}"]
-    cells += [f"{first['multiply_adds'] / 1e6:.1f}", f"{tera_flops:.1f}"]
-    cells += [f"{statistics.median(epochs):g}"]
-    cells.append(median_or_dash([result["train_seconds"][-1] for result in results], ".0f"))
-    cells.append(median_or_dash([100 * result["test_accuracy"][-1] for result in results], ".2f"))
-    for threshold in THRESHOLDS:
-        training, process = (
-            median_or_dash([seconds_to(result, threshold, clock) for result in results], ".0f")
-            for clock in ("train_seconds", "process_seconds")
-        )
-        cells.append(f"{training} ({process})" if training != "-" else "-")
-    for threshold in THRESHOLDS:
-        cells.append(median_or_dash(ratios_to_reference(results, references, threshold), ".1f"))
-    pairs = zip(results, references, strict=False)
-    shorter = [other["train_seconds"][-1] / own["train_seconds"][-1] for own, other in pairs]
-    cells.append(median_or_dash(shorter, ".1f"))
-    cells.append(median_or_dash([result["gflops_per_second"] for result in results], ".0f"))
-    shares = [result["gflops_per_second"] / result["peak_gflops_per_second"] for result in results]
-    return [*cells, median_or_dash(shares, ".0%")]
+    speeds = [
+        result["flops_per_epoch"] * len(result["train_seconds"]) / train_seconds(result)
+        for result in results
+    ]
+    peaks = [result["peak_flops_per_second"] for result in results]
+    shares = [speed / peak for speed, peak in zip(speeds, peaks, strict=True)]
+    return {
+        "recipe": recipe,
+        "n": len(results),
+        "parameters": first["n_parameters"],
+        "M multiply-adds per image": first["multiply_adds"] / 1e6,
+        "epochs, median": statistics.median(epochs),
+        "TFLOP of training, median": statistics.median(epochs) * first["flops_per_epoch"] / 1e12,
+        "GFLOP/s, median": statistics.median(speeds) / 1e9,
+        "% of the peak, median": 100 * statistics.median(shares),
+    }
 
 
-def plot_curves(by_recipe: dict[str, list[dict[str, Any]]]) -> "Figure":
+TRAINING_FORMATS = {
+    **{f"training in s, {figure}": ".0f" for figure in ("median", "min", "max")},
+    "process in s, median": ".0f",
+    "final accuracy in %, median": ".2f",
+    **{f"times shorter, {figure}": ".1f" for figure in ("median", "min", "max")},
+}
+
+
+def training_row(recipe: str, results: Results, references: Results) -> dict[str, Any]:
+    """Return what a recipe's whole training takes and reaches."""
+    return {
+        "recipe": recipe,
+        "n": len(results),
+        **median_and_range("training in s", [train_seconds(result) for result in results]),
+        "process in s, median": statistics.median(one["process_seconds"][-1] for one in results),
+        "final accuracy in %, median": 100
+        * statistics.median(result["test_accuracy"][-1] for result in results),
+        **median_and_range(
+            "times shorter", ratios_to_reference(results, references, train_seconds)
+        ),
+    }
+
+
+THRESHOLD_FORMATS = {
+    "accuracy in %": ".1f",
+    **{f"training in s, {figure}": ".0f" for figure in ("median", "min", "max")},
+    **{f"process in s, {figure}": ".0f" for figure in ("median", "min", "max")},
+    **{f"times faster, {figure}": ".1f" for figure in ("median", "min", "max")},
+}
+
+
+def threshold_row(
+    recipe: str, threshold: float, results: Results, references: Results
+) -> dict[str, Any]:
+    """Return how long a recipe takes to a test accuracy, in the turns that reach it."""
+    to_threshold = partial(seconds_to, threshold=threshold, clock="train_seconds")
+    training = [to_threshold(result) for result in results]
+    process = [seconds_to(result, threshold, "process_seconds") for result in results]
+    return {
+        "recipe": recipe,
+        "accuracy in %": 100 * threshold,
+        "n": len(results),
+        "reached": sum(seconds is not None for seconds in training),
+        **median_and_range("training in s", training),
+        **median_and_range("process in s", process),
+        **median_and_range("times faster", ratios_to_reference(results, references, to_threshold)),
+    }
+
+
+def write_tables(by_recipe: Mapping[str, Results], folder: Path) -> str:
+    """Write the three tables into the folder, and return them with their titles."""
+    references = by_recipe.get(REFERENCE, [])
+    costs = [cost_row(recipe, results) for recipe, results in by_recipe.items()]
+    trainings = [training_row(recipe, results, references) for recipe, results in by_recipe.items()]
+    thresholds = [
+        threshold_row(recipe, threshold, results, references)
+        for threshold in THRESHOLDS
+        for recipe, results in by_recipe.items()
+    ]
+    tables = (
+        ("Costs", write_table(folder / "costs", costs, COST_FORMATS)),
+        ("Trainings", write_table(folder / "trainings", trainings, TRAINING_FORMATS)),
+        ("Thresholds", write_table(folder / "thresholds", thresholds, THRESHOLD_FORMATS)),
+    )
+    return "\n".join(f"{title}:\n\n{table}" for title, table in tables)
+
+
+# --- The figure ---------------------------------------------------------------------------------
+
+
+def plot_curves(by_recipe: Mapping[str, Results]) -> "Figure":
     """Draw test error against seconds of training and against FLOPs, both axes logarithmic."""
     import matplotlib.pyplot as plt
 
@@ -233,19 +216,28 @@ def plot_curves(by_recipe: dict[str, list[dict[str, Any]]]) -> "Figure":
     return figure
 
 
-def compare(recipes: list[str], repetitions: int, folder: Path, flags: list[str]) -> str:
-    """Train what is not trained yet, turn by turn; write table and figure; return the table."""
+# --- The program --------------------------------------------------------------------------------
+
+
+def compare(
+    recipes: Sequence[str], repetitions: int, folder: Path, changes: Mapping[str, Any]
+) -> str:
+    """Train what is not trained yet, turn by turn; write tables and figure; return the tables."""
     import matplotlib
 
+    timed = {}
+    for recipe in recipes:
+        timed_settings(
+            recipe, 0, folder, changes
+        )  # what cannot be is refused before an hour's work
+        train = train_reference if recipe == REFERENCE else train_with_curve
+        timed[recipe] = partial(time_recipe, recipe, folder=folder, changes=changes, train=train)
+    by_recipe = take_turns(timed, repetitions)
+    tables = write_tables(by_recipe, folder)
     matplotlib.use("Agg")
-    by_recipe: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in recipes}
-    for seed in range(repetitions):
-        for recipe, results in by_recipe.items():
-            results.append(load_or_train(recipe, seed, folder, flags))
-    table = make_table(by_recipe)
-    write_atomically(folder / "table.md", table)
-    plot_curves(by_recipe).savefig(folder / "curves.png", dpi=150)
-    return table
+    with writing(folder / "curves.png"):
+        plot_curves(by_recipe).savefig(folder / "curves.png", dpi=150)
+    return tables
 
 
 def main(arguments: list[str]) -> None:
@@ -257,20 +249,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--recipes", nargs="+", default=RECIPES_COMPARED, metavar="RECIPE")
     parser.add_argument("--repetitions", type=int, default=3, help="turns; the seeds are 0, 1, ...")
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / "time_to_accuracy")
-    for hidden in ("--worker", "--worker-seed", "--started"):
-        parser.add_argument(hidden, help=argparse.SUPPRESS)
-    own, flags = parser.parse_known_args(arguments)
-    check_flags(flags)
-    if own.worker:  # a process that this program has started
-        settings = worker_settings(own.worker, int(own.worker_seed), own.folder, flags)
-        worker(settings, own.worker, float(own.started), own.folder)
-        return
-    for recipe in own.recipes:
-        if recipe not in RECIPES:
-            raise unknown_name("recipe", recipe, RECIPES)
-    if own.repetitions < 1:
-        raise UserError(f"--repetitions must be 1 or more, got {own.repetitions}.")
-    print(f"\n{compare(own.recipes, own.repetitions, own.folder, flags)}")
+    given, others = parser.parse_known_args(arguments)
+    changes = parse_changes(others, SET_BY_TURNS, WHY_SET_BY_TURNS).changes
+    if given.repetitions < 1:
+        raise UserError(f"--repetitions must be 1 or more, got {given.repetitions}.")
+    print(f"\n{compare(given.recipes, given.repetitions, given.folder, changes)}")
 
 
 if __name__ == "__main__":

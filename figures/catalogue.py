@@ -5,20 +5,15 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from _02_data_preprocess import RandomAffine, Splits
+from common.data import Splits
+from common.run_folder import Description
+from common.user_error import UserError
 from figures.data import plot_augmentation, plot_clusters, plot_samples
-from figures.network import (
-    convolutions,
-    embedding_layers,
-    find_layer,
-    layers_with_maps,
-    plot_activations,
-    plot_embeddings,
-    plot_filters,
-    plot_network,
-)
+from figures.layers import convolutions, embedding_layers, find_layer, layers_with_maps
+from figures.network import plot_activations, plot_embeddings, plot_filters, plot_network
 from figures.run import (
     plot_confusion_matrix,
     plot_curves,
@@ -27,23 +22,29 @@ from figures.run import (
     plot_reliability,
     smoothed_label_entropy,
 )
-from user_error import UserError
 
 
-class Material(NamedTuple):
-    """What the figures of a run are drawn from."""
+class FinishedRun(NamedTuple):
+    """A run that is over: what its figures and its report are made from."""
 
-    settings: Mapping[str, Any]  # as in settings.json
-    history: Sequence[dict[str, float | str]]  # the rows of history.csv
+    description: Description  # settings.json
+    metrics: Mapping[str, Any]  # metrics.json
+    history: pd.DataFrame  # history.csv: a row per epoch
     network: keras.Model  # the first, if several are averaged; without test-time augmentation
     splits: Splits
     probabilities: np.ndarray  # float32 (n_test, n_classes): what the run makes of the test set
     class_names: Sequence[str]
+    augmentation: keras.layers.Layer  # that the training images went through
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings by name; runs of earlier versions lack some."""
+        return self.description.settings
 
     @property
     def label_entropy(self) -> float:
-        """The entropy of the labels before the polish; runs of earlier versions smoothed none."""
-        smoothing = self.settings.get("label_smoothing", 0.0)
+        """The entropy of the labels before the polish, in nats."""
+        smoothing = self.settings.get("label_smoothing", 0.0)  # earlier versions smoothed none
         return smoothed_label_entropy(smoothing, len(self.class_names))
 
     @property
@@ -52,24 +53,27 @@ class Material(NamedTuple):
         return self.probabilities.argmax(axis=1)
 
 
-class Choice(NamedTuple):
-    """What to look at, where a figure leaves the choice."""
+class FigureOptions(NamedTuple):
+    """What a figure shows, where there is a choice."""
 
     layer: str | None = None  # name of a layer; None is the figure's own default
     image: int | None = None  # index of a test image; None is the first
 
     @property
-    def suffix(self) -> str:
-        """What the choice adds to the name of a figure's file: '-conv2d_1-image7'."""
+    def file_suffix(self) -> str:
+        """What they add to the name of a figure's file: '-conv2d_1-image7'."""
         layer = "" if self.layer is None else f"-{self.layer}"
         return layer + ("" if self.image is None else f"-image{self.image}")
 
 
-class Kind(NamedTuple):
-    """A kind of figure."""
+DEFAULT_OPTIONS = FigureOptions()
 
-    draw: Callable[[Material, Choice], Figure]
-    subject: str  # the chapter of the report: run, network or data
+
+class FigureSpec(NamedTuple):
+    """How a figure of the catalogue is drawn, and what the report says of it."""
+
+    draw: Callable[[FinishedRun, FigureOptions], Figure]
+    chapter: str  # of the report: run, network or data
     caption: str
     # The layers to choose from; None: the figure is not of a layer.
     layers: Callable[[keras.Model], list[keras.layers.Layer]] | None = None
@@ -81,92 +85,92 @@ class Kind(NamedTuple):
         return self.layers is None or bool(self.layers(model))
 
 
-def draw_confusion_matrix(m: Material, _: Choice) -> Figure:
+def draw_confusion_matrix(run: FinishedRun, _: FigureOptions) -> Figure:
     """Draw the confusion matrix of the test images."""
-    return plot_confusion_matrix(m.splits.y_test, m.predicted, m.class_names)
+    return plot_confusion_matrix(run.splits.y_test, run.predicted, run.class_names)
 
 
-def draw_misclassified(m: Material, _: Choice) -> Figure:
+def draw_misclassified(run: FinishedRun, _: FigureOptions) -> Figure:
     """Draw the misclassified test images."""
-    return plot_misclassified(m.splits.x_test, m.splits.y_test, m.probabilities, m.class_names)
+    images, labels = run.splits.x_test, run.splits.y_test
+    return plot_misclassified(images, labels, run.probabilities, run.class_names)
 
 
-def draw_activations(m: Material, choice: Choice) -> Figure:
+def draw_activations(run: FinishedRun, options: FigureOptions) -> Figure:
     """Draw the maps that a convolution makes of a test image.
 
     Raises:
         UserError: no such image or layer.
     """
-    index = choice.image or 0
-    if not 0 <= index < len(m.splits.y_test):
-        raise UserError(f"--image must be from 0 to {len(m.splits.y_test) - 1:,}, got {index}.")
-    name = m.class_names[m.splits.y_test[index]]
-    title = f"test image {index} ({name})"
-    return plot_activations(m.network, m.splits.x_test[index], title, choice.layer)
+    index, labels = options.image or 0, run.splits.y_test
+    if not 0 <= index < len(labels):
+        raise UserError(f"--image must be from 0 to {len(labels) - 1:,}, got {index}.")
+    title = f"test image {index} ({run.class_names[int(labels[index])]})"
+    return plot_activations(run.network, run.splits.x_test[index], title, options.layer)
 
 
-def draw_embeddings(m: Material, choice: Choice) -> Figure:
+def draw_embeddings(run: FinishedRun, options: FigureOptions) -> Figure:
     """Draw where a layer puts the test images."""
+    images, labels = run.splits.x_test, run.splits.y_test
     return plot_embeddings(
-        m.network, m.splits.x_test, m.splits.y_test, m.predicted, m.class_names, choice.layer
+        run.network, images, labels, run.predicted, run.class_names, options.layer
     )
 
 
-def draw_augmentation(m: Material, _: Choice) -> Figure:
+def draw_augmentation(run: FinishedRun, _: FigureOptions) -> Figure:
     """Draw what the run's augmentation makes of its first training image."""
-    limits = {name: m.settings[name] for name in ("rotation", "zoom", "shift", "shear")}
-    augmentation = RandomAffine(**limits, seed=m.settings["seed"])
-    return plot_augmentation(augmentation, m.splits.x_train[0], m.class_names[m.splits.y_train[0]])
+    name = run.class_names[int(run.splits.y_train[0])]
+    return plot_augmentation(run.augmentation, run.splits.x_train[0], name)
 
 
-FIGURES: dict[str, Kind] = {
-    "curves": Kind(
-        lambda m, _: plot_curves(m.history, m.settings["monitor"], m.label_entropy),
+FIGURES: dict[str, FigureSpec] = {
+    "curves": FigureSpec(
+        lambda run, _: plot_curves(run.history, run.settings["monitor"], run.label_entropy),
         "run",
         "Loss, accuracy and learning rate, epoch by epoch. In training, dropout is on and images "
         "may be varied, so the network can look better on the validation images.",
     ),
-    "confusion_matrix": Kind(
+    "confusion_matrix": FigureSpec(
         draw_confusion_matrix,
         "run",
         "Which class was taken for which. The diagonal is right; an empty cell is none at all.",
     ),
-    "misclassified": Kind(
+    "misclassified": FigureSpec(
         draw_misclassified,
         "run",
         "The misclassified test images, the most confidently wrong first. Would you have known?",
     ),
-    "per_class": Kind(
-        lambda m, _: plot_per_class(m.splits.y_test, m.predicted, m.class_names),
+    "per_class": FigureSpec(
+        lambda run, _: plot_per_class(run.splits.y_test, run.predicted, run.class_names),
         "run",
         "Precision: of the images taken for a class, how many belong to it. Recall: of the "
         "images of a class, how many were found.",
     ),
-    "reliability": Kind(
-        lambda m, _: plot_reliability(m.splits.y_test, m.probabilities),
+    "reliability": FigureSpec(
+        lambda run, _: plot_reliability(run.splits.y_test, run.probabilities),
         "run",
         "Is the network as often right as it is sure? A dot above the dashed line: more often. "
         "Mind the counts below: a bar of few images says little.",
     ),
-    "network": Kind(
-        lambda m, _: plot_network(m.network),
+    "network": FigureSpec(
+        lambda run, _: plot_network(run.network),
         "network",
         "The layers in the order in which an image passes them.",
     ),
-    "filters": Kind(
-        lambda m, choice: plot_filters(m.network, choice.layer),
+    "filters": FigureSpec(
+        lambda run, options: plot_filters(run.network, options.layer),
         "network",
         "What a convolution multiplies each neighbourhood of pixels with.",
         layers=convolutions,
     ),
-    "activations": Kind(
+    "activations": FigureSpec(
         draw_activations,
         "network",
         "What each filter answers to an image: bright where it finds what it looks for.",
         layers=layers_with_maps,
         takes_image=True,
     ),
-    "embeddings": Kind(
+    "embeddings": FigureSpec(
         draw_embeddings,
         "network",
         "Each point is a test image, placed by what a layer makes of it, coloured by its true "
@@ -174,19 +178,19 @@ FIGURES: dict[str, Kind] = {
         layers=embedding_layers,
         is_slow=True,
     ),
-    "samples": Kind(
-        lambda m, _: plot_samples(m.splits.x_train, m.splits.y_train, m.class_names),
+    "samples": FigureSpec(
+        lambda run, _: plot_samples(run.splits.x_train, run.splits.y_train, run.class_names),
         "data",
         "What the classes look like.",
     ),
-    "augmentation": Kind(
+    "augmentation": FigureSpec(
         draw_augmentation,
         "data",
         "What the settings of this run make of one image, drawn anew each time it is shown in "
         "training. Without augmentation, it stays as it is.",
     ),
-    "clusters": Kind(
-        lambda m, _: plot_clusters(m.splits.x_train, m.splits.y_train, m.class_names),
+    "clusters": FigureSpec(
+        lambda run, _: plot_clusters(run.splits.x_train, run.splits.y_train, run.class_names),
         "data",
         "How far one gets without a network: each point is an image, placed by its pixels alone. "
         "Purity is the share of images that belong to the majority of their k-means cluster.",
@@ -199,24 +203,24 @@ def choose_figures(model: keras.Model, extent: str) -> list[str]:
     """Return the names of the figures that suit a model: all, or without the slow ones (quick)."""
     return [
         name
-        for name, kind in FIGURES.items()
-        if kind.suits(model) and not (extent == "quick" and kind.is_slow)
+        for name, spec in FIGURES.items()
+        if spec.suits(model) and not (extent == "quick" and spec.is_slow)
     ]
 
 
-def check_choice(names: Sequence[str], choice: Choice, model: keras.Model) -> None:
+def check_options(names: Sequence[str], options: FigureOptions, model: keras.Model) -> None:
     """Check that every figure can show what was chosen, before any of them is drawn.
 
     Raises:
         UserError: a figure is not of a layer or an image, or the model has no such layer.
     """
     for name in names:
-        kind = FIGURES[name]
-        if kind.layers is not None:
-            find_layer(kind.layers(model), choice.layer, f"layer for {name}")
+        spec = FIGURES[name]
+        if spec.layers is not None:
+            find_layer(spec.layers(model), options.layer, f"layer for {name}")
         for flag, value, is_taken in (
-            ("--layer", choice.layer, kind.layers is not None),
-            ("--image", choice.image, kind.takes_image),
+            ("--layer", options.layer, spec.layers is not None),
+            ("--image", options.image, spec.takes_image),
         ):
             if value is not None and not is_taken:
                 raise UserError(f"'{name}' takes no {flag}; draw it by itself, without.")

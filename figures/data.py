@@ -10,37 +10,38 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from figures.network import reduce_by_pca, reduce_by_tsne
-from figures.style import CLASS_COLOURS, add_class_legend, image_grid, scatter_classes
+from figures.projections import reduce_by_pca, reduce_by_tsne
+from figures.style import CLASS_COLOURS, add_class_legend, draw_image, image_grid, scatter_classes
 
-SAMPLES_A_CLASS = 12
+SAMPLES_PER_CLASS = 12
 VARIATION_COLUMNS, N_VARIATIONS = 8, 23
 
 
 def plot_samples(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Draw the first images of each class, a row a class.
+    """Draw the first images of each class, a row per class.
 
     Args:
         images: float32 (n, 28, 28, 1).
         labels: int (n,).
-        class_names: a name a class.
+        class_names: a name per class.
     """
     rows = []
     for number in range(len(class_names)):
-        of_class = images[labels == number, ..., 0][:SAMPLES_A_CLASS]
-        missing = SAMPLES_A_CLASS - len(of_class)  # places that stay empty
-        rows.append(np.hstack(np.pad(of_class, ((0, missing), (0, 0), (0, 0)))))
+        of_class = images[labels == number, ..., 0][:SAMPLES_PER_CLASS]
+        missing = SAMPLES_PER_CLASS - len(of_class)  # places that stay empty
+        padded = np.pad(of_class, ((0, missing), (0, 0), (0, 0)))
+        rows.append(np.hstack(list(padded)))
     height = images.shape[1]
     # One picture: a hundred panels would take seconds to lay out.
     figure, panel = plt.subplots(
-        figsize=(0.7 * SAMPLES_A_CLASS + 1, 0.7 * len(rows) + 0.6), layout="constrained"
+        figsize=(0.7 * SAMPLES_PER_CLASS + 1, 0.7 * len(rows) + 0.6), layout="constrained"
     )
     panel.imshow(np.vstack(rows), cmap="gray_r", vmin=0, vmax=1)
     panel.set_yticks(height * (np.arange(len(rows)) + 0.5) - 0.5, class_names, fontsize=11)
     panel.set_xticks([])
     panel.tick_params(left=False)
     panel.spines[:].set_visible(False)
-    figure.suptitle(f"Training images: the first {SAMPLES_A_CLASS} of each class")
+    figure.suptitle(f"Training images: the first {SAMPLES_PER_CLASS} of each class")
     return figure
 
 
@@ -58,10 +59,7 @@ def plot_augmentation(
     varied = keras.ops.convert_to_numpy(augmentation(copies, training=True))
     figure, panels = image_grid(N_VARIATIONS + 1, VARIATION_COLUMNS, 1.05, 0.7, title_height=0.05)
     for panel, variation in zip(panels, [image, *varied], strict=True):
-        panel.imshow(variation[..., 0], cmap="gray_r", vmin=0, vmax=1)
-        panel.add_patch(
-            plt.Rectangle((0, 0), 1, 1, transform=panel.transAxes, fill=False, ec="#C8C8C8")
-        )
+        draw_image(panel, variation)
     panels[0].set_title("as it is", fontsize=9)
     what = f"variations of one {class_name}"
     if np.array_equal(varied, copies):
@@ -91,7 +89,7 @@ def plot_clusters(
     Args:
         images: float32 (n, 28, 28, 1).
         labels: int (n,).
-        class_names: a name a class.
+        class_names: a name per class.
         n_points: at most so many images, drawn at random.
     """
     chosen = np.random.default_rng(0).permutation(len(labels))[:n_points]
@@ -101,11 +99,11 @@ def plot_clusters(
     by_tsne = reduce_by_tsne(pixels)
     figure, panels = plt.subplots(1, 3, figsize=(13, 5.6), layout="constrained")
     scatter_classes(panels[0], reduce_by_pca(pixels), labels, class_names)
-    panels[0].set_title("PCA, coloured by class")
+    panels[0].set_title("PCA, coloured by class", fontsize=10)
     scatter_classes(panels[1], by_tsne, labels, class_names)
-    panels[1].set_title("t-SNE, coloured by class")
+    panels[1].set_title("t-SNE, coloured by class", fontsize=10)
     majority = np.unique(labels)[contingency_matrix(labels, clusters).argmax(axis=0)]
-    names = [class_names[number] for number in majority]
+    names = [class_names[int(number)] for number in majority]
     colours = [CLASS_COLOURS[number % len(CLASS_COLOURS)] for number in majority]
     scatter_classes(panels[2], by_tsne, clusters, names, colours)
     panels[2].set_title(

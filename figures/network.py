@@ -4,96 +4,49 @@ Every function takes a built Keras model and returns a matplotlib Figure.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
+from matplotlib.ticker import MaxNLocator
 
-from figures.style import BLUE, GREEN, GREY, ORANGE, add_class_legend, image_grid, scatter_classes
-from user_error import UserError, unknown_name
+from figures.layers import (
+    MAP_LAYERS,
+    POOLING_LAYERS,
+    convolutions,
+    default_embedding,
+    embedding_layers,
+    find_layer,
+    layers_with_maps,
+    outputs_of,
+)
+from figures.projections import reduce_by_pca, reduce_by_tsne
+from figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    add_class_legend,
+    draw_image,
+    image_grid,
+    scatter_classes,
+)
 
 MAP_COLUMNS = 8
-BAR_BELOW = {"location": "bottom", "shrink": 0.5, "aspect": 40}  # keeps the maps' full width
-LARGEST_DIMENSION = 50  # t-SNE's authors first reduce by PCA: faster, and no worse
-BATCH_SIZE = 500  # large maps of many images would need gigabytes at once
-POOLING = tuple(
-    getattr(keras.layers, name) for name in dir(keras.layers) if name.endswith("Pooling2D")
-)
-EMBEDDING_LAYERS = (keras.layers.Dense, keras.layers.Flatten, *POOLING)
-MAP_LAYERS = (
-    keras.layers.Conv2D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv2D,
-    keras.layers.Conv2DTranspose,
-)
-# What a layer is for, by colour: the first kind that fits.
-KINDS = (
+# Below the maps, which keep their full width.
+BAR_BELOW: dict[str, Any] = {"location": "bottom", "shrink": 0.5, "aspect": 40}
+# What a layer is for, and its colour in the diagram: the first that fits.
+LAYER_COLOURS = (
     ("convolution", MAP_LAYERS, BLUE),
     ("dense", (keras.layers.Dense,), ORANGE),
-    ("pooling, flattening", (*POOLING, keras.layers.Flatten), GREEN),
+    ("pooling, flattening", (*POOLING_LAYERS, keras.layers.Flatten), GREEN),
     ("others", (keras.layers.Layer,), GREY),
 )
-
-
-# --- Choosing a layer ---------------------------------------------------------------------------
-
-
-def convolutions(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the model's Conv2D layers: those whose filters see all input channels."""
-    return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-
-
-def layers_with_maps(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the model's convolutions of every kind."""
-    return [layer for layer in model.layers if isinstance(layer, MAP_LAYERS)]
-
-
-def embedding_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the Dense, Flatten and pooling layers before the output layer.
-
-    The output layer is the last Dense one, or the last of all; a softmax may follow it.
-    """
-    dense = [n for n, layer in enumerate(model.layers) if isinstance(layer, keras.layers.Dense)]
-    hidden = model.layers[: dense[-1] if dense else -1]
-    return [layer for layer in hidden if isinstance(layer, EMBEDDING_LAYERS)]
-
-
-def find_layer(
-    layers: Sequence[keras.layers.Layer], name: str | None, kind: str
-) -> keras.layers.Layer:
-    """Return the layer of this name, or the first without a name.
-
-    Raises:
-        UserError: there is none of this name, or `layers` is empty.
-    """
-    if not layers:
-        raise UserError(f"this network has no {kind}.")
-    if name is None:
-        return layers[0]
-    by_name = {layer.name: layer for layer in layers}
-    if name not in by_name:
-        raise unknown_name(kind, name, by_name)
-    return by_name[name]
-
-
-def default_embedding(model: keras.Model) -> str | None:
-    """Return the first hidden Dense layer or, without one, the last layer that embeds an image."""
-    layers = embedding_layers(model)
-    dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
-    return next((layer.name for layer in [*dense, *reversed(layers)]), None)
-
-
-def outputs_of(model: keras.Model, layer: keras.layers.Layer, images: np.ndarray) -> np.ndarray:
-    """Return what a layer makes of images: float32 (n, ...)."""
-    to_layer = keras.Model(model.inputs[0], layer.output)  # a list of one would be warned about
-    batches = [images[i : i + BATCH_SIZE] for i in range(0, len(images), BATCH_SIZE)]
-    return np.concatenate(
-        [keras.ops.convert_to_numpy(to_layer(batch, training=False)) for batch in batches]
-    ).astype(np.float32)
 
 
 # --- The layers ---------------------------------------------------------------------------------
@@ -110,12 +63,15 @@ def plot_network(model: keras.Model) -> Figure:
     _draw_box(panel, 0, "input", GREY)
     _write_row(panel, 0, None, shape_text(model.inputs[0].shape), "")
     for row, layer in enumerate(layers, start=1):
-        colour = next(colour for _, kinds, colour in KINDS if isinstance(layer, kinds))
+        colour = next(colour for _, types, colour in LAYER_COLOURS if isinstance(layer, types))
         _draw_box(panel, row, describe_layer(layer), colour)
         _write_row(panel, row, None, shape_text(layer.output.shape), f"{layer.count_params():,}")
     _draw_arrows(panel, model, layers)
-    handles = [plt.Line2D([], [], color=colour, lw=6, label=kind) for kind, _, colour in KINDS]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(KINDS), frameon=False)
+    handles = [
+        Line2D([], [], color=colour, linewidth=6, label=purpose)
+        for purpose, _, colour in LAYER_COLOURS
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     figure.suptitle(f"{model.name}: {model.count_params():,} parameters")
     return figure
 
@@ -144,7 +100,7 @@ def describe_layer(layer: keras.layers.Layer) -> str:
     return f"{layer.name}: {type(layer).__name__} {', '.join(details)}".rstrip()
 
 
-def _draw_box(panel: plt.Axes, row: float, text: str, colour: str) -> None:
+def _draw_box(panel: Axes, row: float, text: str, colour: str) -> None:
     style = "round,pad=0,rounding_size=0.12"
     panel.add_patch(FancyBboxPatch((0.4, row - 0.3), 5.6, 0.6, style, color=colour, alpha=0.18))
     panel.add_patch(FancyBboxPatch((0.4, row - 0.3), 0.1, 0.6, "square,pad=0", color=colour))
@@ -152,7 +108,7 @@ def _draw_box(panel: plt.Axes, row: float, text: str, colour: str) -> None:
 
 
 def _write_row(
-    panel: plt.Axes, row: float, layer: str | None, shape: str, parameters: str, **options
+    panel: Axes, row: float, layer: str | None, shape: str, parameters: str, **options
 ) -> None:
     if layer:
         panel.text(0.4, row, layer, va="center", **options)
@@ -160,7 +116,7 @@ def _write_row(
     panel.text(9.8, row, parameters, va="center", ha="right", **options)
 
 
-def _draw_arrows(panel: plt.Axes, model: keras.Model, layers: Sequence[keras.layers.Layer]) -> None:
+def _draw_arrows(panel: Axes, model: keras.Model, layers: Sequence[keras.layers.Layer]) -> None:
     """Draw an arrow from each layer's inputs to it; those that skip layers go round the left."""
     row_of = {id(tensor): 0 for tensor in model.inputs}
     for row, layer in enumerate(layers, start=1):
@@ -190,8 +146,8 @@ def _draw_arrows(panel: plt.Axes, model: keras.Model, layers: Sequence[keras.lay
 def plot_filters(model: keras.Model, layer_name: str | None = None) -> Figure:
     """Draw every filter of a convolution, by default the first.
 
-    A filter has one small matrix of weights an input channel. With one channel they stand in a
-    grid; with more, each row is a filter and each column an input channel.
+    A filter has one small matrix of weights per input channel. With one channel they stand in a
+    grid; with more, each row is a filter and each column is an input channel.
 
     Raises:
         UserError: no convolution of this name.
@@ -206,7 +162,7 @@ def plot_filters(model: keras.Model, layer_name: str | None = None) -> Figure:
         for number, panel in enumerate(panels):
             drawn = panel.imshow(kernel[:, :, 0, number], cmap="PuOr", vmin=-limit, vmax=limit)
             panel.set_title(str(number), fontsize=8)
-        figure.colorbar(drawn, ax=panels, label="weight", **BAR_BELOW)
+        figure.colorbar(drawn, ax=panels, label="weight", ticks=MaxNLocator(5), **BAR_BELOW)
     else:
         figure, panel = plt.subplots(figsize=_mosaic_size(kernel), layout="compressed")
         drawn = panel.imshow(mosaic(kernel), cmap="PuOr", vmin=-limit, vmax=limit)
@@ -222,8 +178,8 @@ def mosaic(kernel: np.ndarray) -> np.ndarray:
     """Lay the matrices of a kernel (height, width, channels, filters) side by side.
 
     Returns:
-        float (filters * (height + 1) - 1, channels * (width + 1) - 1): a row of tiles a filter,
-        a column of tiles a channel, and NaN, which is drawn empty, between them.
+        float (filters * (height + 1) - 1, channels * (width + 1) - 1): a row of tiles per filter,
+        a column of tiles per channel, and NaN, which is drawn empty, between them.
     """
     height, width, channels, n_filters = kernel.shape
     tiles = np.full((n_filters, height + 1, channels, width + 1), np.nan, kernel.dtype)
@@ -241,7 +197,7 @@ def _mosaic_size(kernel: np.ndarray) -> tuple[float, float]:
     )
 
 
-def _number_tiles(panel: plt.Axes, kernel: np.ndarray) -> None:
+def _number_tiles(panel: Axes, kernel: np.ndarray) -> None:
     height, width, channels, n_filters = kernel.shape
     for axis, n, size in ((panel.xaxis, channels, width + 1), (panel.yaxis, n_filters, height + 1)):
         numbers = np.arange(0, n, max(1, n // 8))
@@ -265,7 +221,7 @@ def plot_activations(
     maps = outputs_of(model, layer, image[np.newaxis])[0]
     n_maps = maps.shape[-1]
     figure, panels = image_grid(n_maps + 1, MAP_COLUMNS + 1, 1.05, head=1.2, title_height=0.2)
-    panels[0].imshow(image[..., 0], cmap="gray_r", vmin=0, vmax=1)
+    draw_image(panels[0], image)
     panels[0].set_title("image", fontsize=8)
     for number, panel in enumerate(panels[1:]):
         drawn = panel.imshow(maps[..., number], cmap="viridis", vmin=maps.min(), vmax=maps.max())
@@ -297,45 +253,6 @@ def choose_points(wrong: np.ndarray, n_images: int, n_points: int) -> np.ndarray
     return np.concatenate([wrong, random.choice(others, n_others, replace=False)]).astype(int)
 
 
-def reduce_by_pca(vectors: np.ndarray) -> np.ndarray:
-    """Return the first two principal components of vectors (n, d): float (n, 2).
-
-    Where there is nothing to spread (fewer than 3 vectors, or all equal), all points are 0.
-    """
-    vectors = _finite(vectors)
-    if not _can_spread(vectors):
-        return np.zeros((len(vectors), 2))
-    points = PCA(min(2, vectors.shape[1]), random_state=0).fit_transform(vectors)
-    return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
-
-
-def reduce_by_tsne(vectors: np.ndarray) -> np.ndarray:
-    """Return the t-SNE map of vectors (n, d): float (n, 2); see reduce_by_pca for too few.
-
-    van der Maaten & Hinton, 2008, "Visualizing data using t-SNE".
-    """
-    vectors = _finite(vectors)
-    if not _can_spread(vectors):
-        return np.zeros((len(vectors), 2))
-    dimensions = min(LARGEST_DIMENSION, *vectors.shape)
-    if vectors.shape[1] > dimensions:
-        vectors = PCA(dimensions, random_state=0).fit_transform(vectors)
-    vectors = np.pad(vectors, ((0, 0), (0, max(0, 2 - vectors.shape[1]))))  # it starts from PCA
-    # Half of scikit-learn's usual steps: beyond, points still move, but no longer change company.
-    perplexity = min(30, (len(vectors) - 1) / 4)
-    tsne = TSNE(perplexity=perplexity, max_iter=500, init="pca", random_state=0)
-    return tsne.fit_transform(vectors)
-
-
-def _finite(vectors: np.ndarray) -> np.ndarray:
-    """Return the vectors with 0 for NaN and infinity, which a diverged network gives."""
-    return np.nan_to_num(vectors, posinf=0, neginf=0)
-
-
-def _can_spread(vectors: np.ndarray) -> bool:
-    return len(vectors) >= 3 and bool(np.ptp(vectors, axis=0).max() > 0)
-
-
 def plot_embeddings(
     model: keras.Model,
     images: np.ndarray,
@@ -351,7 +268,7 @@ def plot_embeddings(
         images: float32 (n, 28, 28, 1).
         labels: int (n,), the true classes.
         predicted: int (n,), what the model takes them for.
-        class_names: a name a class.
+        class_names: a name per class.
         layer_name: a Dense, Flatten or pooling layer; None is the first hidden Dense layer or,
             without one, the last layer that embeds.
         n_points: at most so many images; see choose_points.
@@ -365,19 +282,16 @@ def plot_embeddings(
     vectors = outputs_of(model, layer, images[chosen]).reshape(len(chosen), -1)
     wrong, n_wrong = labels[chosen] != predicted[chosen], (labels != predicted).sum()
     figure, panels = plt.subplots(1, 2, figsize=(12, 6), layout="constrained")
-    for panel, name, reduce in (
-        (panels[0], "PCA", reduce_by_pca),
-        (panels[1], "t-SNE", reduce_by_tsne),
-    ):
-        points = reduce(vectors)
+    maps = {"PCA": reduce_by_pca(vectors), "t-SNE": reduce_by_tsne(vectors)}
+    for panel, (title, points) in zip(panels, maps.items(), strict=True):
         scatter_classes(panel, points, labels[chosen], class_names)
         panel.scatter(
             *points[wrong].T, s=45, facecolors="none", edgecolors="black", linewidths=1,
             label=f"misclassified ({wrong.sum():,} of {n_wrong:,})",
         )  # fmt: skip
-        panel.set_title(name)
+        panel.set_title(title)
     add_class_legend(figure, labels[chosen], class_names, panels[0].collections[-1])
     figure.suptitle(
-        f"{layer.name}: {vectors.shape[1]:,} values an image, of {len(chosen):,} test images"
+        f"{layer.name}: {vectors.shape[1]:,} values per image, of {len(chosen):,} test images"
     )
     return figure

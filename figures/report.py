@@ -1,20 +1,21 @@
 """The report of a run: one HTML file that holds everything and asks the network for nothing."""
 
 import base64
-import html
-import string
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from _03_model_training import read_history
-from _04_data_saver import read_json
-from figures.catalogue import FIGURES
-from safe_files import write_atomically
+from common.safe_files import write_atomically
+from common.settings import public_settings
+from common.user_error import UserError
+from figures.catalogue import FIGURES, FinishedRun
 
-TEMPLATE = Path(__file__).with_name("report.html")
+TEMPLATE = "report.html"  # beside this file
 LEGIBLE_SCALE = 0.6  # smaller than this, a picture's letters of 10 points are below 10 pixels
 CHAPTERS = {
     "run": "How it learned and what it gets wrong",
@@ -23,131 +24,120 @@ CHAPTERS = {
 }
 
 
-def write_report(folder: Path) -> Path:
-    """Write `report.html` from a run folder's JSON files, history and figures; return its path.
+class Column(NamedTuple):
+    """A number of a run, and how the report prints it."""
+
+    name: str  # in metrics.json or history.csv
+    title: str
+    text: Callable[[Any], str]
+
+
+RESULTS = (
+    Column("test_accuracy", "Test accuracy", lambda share: f"{100 * share:.2f} %"),
+    Column("n_misclassified", "Misclassified", "{:,}".format),
+    Column("test_loss", "Test loss", "{:.4f}".format),
+    Column("val_accuracy", "Validation accuracy", lambda share: f"{100 * share:.2f} %"),
+    Column("n_parameters", "Parameters", "{:,}".format),
+    Column("train_seconds", "Training", "{:,.0f} s".format),
+)
+EPOCH_COLUMNS = (
+    Column("epoch", "epoch", "{:.0f}".format),
+    Column("phase", "phase", str),
+    Column("loss", "loss", "{:.4f}".format),
+    Column("accuracy", "accuracy in %", lambda share: f"{100 * share:.2f}"),
+    Column("val_loss", "validation loss", "{:.4f}".format),
+    Column("val_accuracy", "validation accuracy in %", lambda share: f"{100 * share:.2f}"),
+    Column("learning_rate", "learning rate", "{:.2g}".format),
+    Column("seconds", "seconds so far", "{:.0f}".format),
+)
+
+
+class Picture(NamedTuple):
+    """A figure in the report."""
+
+    name: str  # of its file, without .png
+    title: str
+    caption: str
+    width: int  # pixels
+    height: int
+    legible_width: int  # pixels: on narrower screens it scrolls sideways
+    base64: str  # the PNG file
+
+
+def write_report(folder: Path, run: FinishedRun) -> Path:
+    """Write `report.html` into a run folder, with the figures that lie in it; return its path.
 
     Raises:
-        UserError: the folder lacks a file of a finished run, or cannot be written.
+        UserError: a figure cannot be read, or the page cannot be written.
     """
-    description = read_json(folder / "settings.json")
-    settings, metrics = description["settings"], read_json(folder / "metrics.json")
-    history = read_history(folder / "history.csv")
-    page = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=html.escape(f"{settings['architecture']} on {settings['dataset']}"),
-        folder=html.escape(folder.resolve().name),
-        tiles=make_tiles(metrics),
-        note=make_note(settings.get("networks", 1)),  # runs of earlier versions do not say
-        chapters="\n".join(make_chapter(folder, subject) for subject in CHAPTERS),
-        settings=make_table(public_settings(settings)),
-        machine=make_table(description["machine"] | {"git commit": description["git_commit"]}),
-        history=make_history(history),
-        command=html.escape(rebuild_command(settings)),
+    settings, machine = run.settings, run.description.machine
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    path = folder / "report.html"
+    page = environment.get_template(TEMPLATE).render(
+        title=f"{settings['architecture']} on {settings['dataset']}",
+        folder=folder.resolve().name,
+        results={one.title: one.text(run.metrics[one.name]) for one in RESULTS},
+        n_networks=settings.get("networks", 1),  # runs of earlier versions do not say
+        averages_shifts=settings.get("average_shifts", False),
+        chapters=read_chapters(folder),
+        epochs=epochs_table(run.history),
+        settings=public_settings(dict(settings)),
+        machine=machine | {"git commit": run.description.git_commit},
+        command=rebuild_command(settings),
+    )
+    path = folder / TEMPLATE
     write_atomically(path, page)
     return path
 
 
-def make_tiles(metrics: Mapping[str, Any]) -> str:
-    """Return the figures that matter most as HTML: the name small, the value large."""
-    tiles = {
-        "Test accuracy": f"{100 * metrics['test_accuracy']:.2f} %",
-        "Misclassified": f"{metrics['n_misclassified']:,}",
-        "Test loss": f"{metrics['test_loss']:.4f}",
-        "Validation accuracy": f"{100 * metrics['val_accuracy']:.2f} %",
-        "Parameters": f"{metrics['n_parameters']:,}",
-        "Training": f"{metrics['train_seconds']:,.0f} s",
-    }
-    return "\n".join(
-        f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in tiles.items()
+def read_chapters(folder: Path) -> dict[str, list[Picture]]:
+    """Return the figures of a run folder by the title of their chapter; none is empty."""
+    chapters: dict[str, list[Picture]] = {}
+    for name, spec in FIGURES.items():
+        # The figure by its default options first, then those of other layers and images.
+        for path in [*folder.glob(f"{name}.png"), *sorted(folder.glob(f"{name}-*.png"))]:
+            chapters.setdefault(CHAPTERS[spec.chapter], []).append(read_picture(path, spec.caption))
+    return chapters
+
+
+def read_picture(path: Path, caption: str) -> Picture:
+    """Read a PNG file, with the title that is in its metadata.
+
+    Raises:
+        UserError: it cannot be read as a picture.
+    """
+    try:
+        with Image.open(path) as image:
+            title, (width, height) = image.info.get("Title", path.stem), image.size
+        data = base64.b64encode(path.read_bytes()).decode()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as a picture; delete it: {error}.") from error
+    legible_width = round(LEGIBLE_SCALE * width)
+    return Picture(path.stem, str(title), caption, width, height, legible_width, data)
+
+
+def epochs_table(history: pd.DataFrame) -> pd.DataFrame:
+    """Return the history as the report prints it: a row of texts per epoch."""
+    return pd.DataFrame(
+        {column.title: history[column.name].map(column.text) for column in EPOCH_COLUMNS}
     )
 
 
-def make_note(n_networks: int) -> str:
-    """Return as HTML what to know of a run that averages several networks; else nothing."""
-    if n_networks == 1:
-        return ""
-    return (
-        f"<p>The classifier averages {n_networks} networks, trained one after another. The curves, "
-        "the table of the epochs and the figures of layers show the first of them; results and "
-        "mistakes are those of all together.</p>"
-    )
+def rebuild_command(settings: Mapping[str, Any]) -> list[str]:
+    """Return the words of the command that trains the same again, quoted for a shell.
 
-
-def make_chapter(folder: Path, subject: str) -> str:
-    """Return the figures of a subject as HTML, or nothing if the folder has none of them."""
-    figures = [
-        make_figure(path, FIGURES[name].caption)
-        for name, kind in FIGURES.items()
-        if kind.subject == subject
-        # The figure by its default choice first, then those of other layers and images.
-        for path in [*folder.glob(f"{name}.png"), *sorted(folder.glob(f"{name}-*.png"))]
-    ]
-    if not figures:
-        return ""
-    return "\n".join(["<section>", f"<h2>{CHAPTERS[subject]}</h2>", *figures, "</section>"])
-
-
-def make_figure(path: Path, caption: str) -> str:
-    """Return a PNG file as an HTML figure with the picture inside."""
-    with Image.open(path) as image:
-        title, (width, height) = image.text.get("Title", path.stem), image.size
-    data = base64.b64encode(path.read_bytes()).decode()
-    name = html.escape(path.stem)
-    return (
-        f'<figure id="{name}">\n'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Figure {name}">\n'
-        f'<img alt="{html.escape(title)}" width="{width}" height="{height}" '
-        f'style="--legible: {LEGIBLE_SCALE * width:.0f}px" '
-        f'src="data:image/png;base64,{data}">\n</div>\n'
-        f"<figcaption>{html.escape(caption)}</figcaption>\n</figure>"
-    )
-
-
-def make_table(content: Mapping[str, Any]) -> str:
-    """Return names and values as the rows of an HTML table; None is left out."""
-    return make_rows(
-        (f'<th scope="row">{html.escape(name)}</th>', f"<td>{html.escape(str(value))}</td>")
-        for name, value in content.items()
-        if value is not None
-    )
-
-
-def make_history(history: list[dict[str, float | str]]) -> str:
-    """Return the epochs as the rows of an HTML table."""
-    return make_rows(
-        (
-            f'<th scope="row">{row["epoch"]:.0f}</th>',
-            f"<td>{html.escape(str(row['phase']))}</td>",
-            f"<td>{row['loss']:.4f}</td>",
-            f"<td>{100 * row['accuracy']:.2f}</td>",
-            f"<td>{row['val_loss']:.4f}</td>",
-            f"<td>{100 * row['val_accuracy']:.2f}</td>",
-            f"<td>{row['learning_rate']:.2g}</td>",
-            f"<td>{row['seconds']:.0f}</td>",
-        )
-        for row in history
-    )
-
-
-def make_rows(rows: Iterable[Iterable[str]]) -> str:
-    """Return cells as the rows of an HTML table."""
-    return "\n".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
-
-
-def public_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that shape the result: without the user's paths and what is shown."""
-    own = ("output_dir", "data_dir", "figures", "show")
-    return {name: value for name, value in settings.items() if name not in own}
-
-
-def rebuild_command(settings: Mapping[str, Any]) -> str:
-    """Return the command that trains the same again; DIR stands for the user's own data folder."""
-    values = public_settings(settings)
-    if settings["data_dir"] is not None:
+    DIR stands for the user's own data folder.
+    """
+    values = public_settings(dict(settings))
+    if settings.get("data_dir") is not None:
         values["data_dir"] = "DIR"
     flags = [
         f"--{name.replace('_', '-')}={str(value).lower() if isinstance(value, bool) else value}"
         for name, value in values.items()
     ]
-    return " ".join(["python _00_main.py", *flags])
+    return ["python", "_00_main.py", *map(shlex.quote, flags)]

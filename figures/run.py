@@ -1,6 +1,7 @@
 """Figures of a run: how it learned, and what it gets wrong.
 
-Every function takes plain arrays and returns a matplotlib Figure, so notebooks can use it too.
+Every function takes plain arrays or a table and returns a matplotlib Figure, so notebooks can use
+it too.
 """
 
 from collections.abc import Sequence
@@ -8,14 +9,19 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
 from scipy.stats import entropy
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from figures.style import BLUE, GREEN, GREY, ORANGE, image_grid
+from figures.style import BLUE, GREEN, GREY, LIGHT_GREY, ORANGE, draw_image, image_grid
 
+BEST = {"val_loss": "lowest validation loss", "val_accuracy": "highest validation accuracy"}
+MAX_MARKED_EPOCHS = 40
 GALLERY_COLUMNS, GALLERY_ROWS = 8, 6
 N_BINS = 15  # of the calibration error, as in Guo et al., 2017
 
@@ -24,44 +30,44 @@ N_BINS = 15  # of the calibration error, as in Guo et al., 2017
 
 
 def plot_curves(
-    history: Sequence[dict], monitor: str = "val_loss", label_entropy: float = 0.0
+    history: pd.DataFrame, monitor: str = "val_loss", label_entropy: float = 0.0
 ) -> Figure:
     """Draw loss, accuracy and learning rate over the epochs, and mark the best epoch.
 
     Args:
-        history: the rows of history.csv.
+        history: a row per epoch, with the columns of history.csv: epoch, phase, loss, accuracy,
+            val_loss, val_accuracy, learning_rate.
         monitor: the column that says which epoch is best: `val_loss` or `val_accuracy`.
-        label_entropy: of the labels before the polish; no loss on them can be smaller, so only
-            what lies above it is drawn.
+        label_entropy: of the labels before the polish, in nats; no loss on them can be smaller,
+            so only what lies above it is drawn.
     """
-    if label_entropy:
-        history = [_without_entropy(row, label_entropy) for row in history]
     figure, panels = plt.subplot_mosaic(
         [["loss", "accuracy"], ["rate", "rate"]],
         figsize=(10, 5.5),
         height_ratios=(3, 1),
         layout="constrained",
     )
-    epochs = [int(row["epoch"]) for row in history]
-    for metric in ("loss", "accuracy"):
-        _plot_metric(panels[metric], history, metric)
-    panels["loss"].set_yscale("log")
+    epochs, best = history["epoch"], best_epoch(history, monitor)
+    _plot_pair(panels["loss"], epochs, _losses_above(history, label_entropy))
+    panels["loss"].set(ylabel="cross-entropy loss", yscale="log")
     if label_entropy:
         panels["loss"].set_title("above the entropy of the smoothed labels", fontsize=9)
+    _plot_pair(panels["accuracy"], epochs, 100 * history[["accuracy", "val_accuracy"]])
+    panels["accuracy"].set_ylabel("accuracy in %")
     _spread_high_accuracies(panels["accuracy"])
-    rates = [row["learning_rate"] for row in history]
-    panels["rate"].plot(epochs, rates, color=GREEN, marker="o", markersize=4)
+    panels["rate"].plot(
+        epochs, history["learning_rate"], color=GREEN, marker="o", markersize=_marker_size(epochs)
+    )
     panels["rate"].set(ylabel="learning rate", ylim=(0, None))
-    best = best_epoch(history, monitor)
     for panel in panels.values():
-        _mark_polish(panel, history)
+        _mark_polish(panel, epochs[history["phase"] == "polish"])
         panel.axvline(best, color=GREY, linestyle="--", linewidth=1, label="best epoch", zorder=0)
-        panel.set(xlabel="epoch")
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.set(xlabel="epoch", xlim=(epochs.min() - 0.5, epochs.max() + 0.5))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         panel.grid(alpha=0.3)
     panels["accuracy"].legend(loc="lower right")
-    what = {"val_loss": "lowest validation loss", "val_accuracy": "highest validation accuracy"}
-    figure.suptitle(f"Training over {len(epochs)} epochs; {what[monitor]} after epoch {best}")
+    several = f"{len(epochs)} epochs" if len(epochs) > 1 else "1 epoch"
+    figure.suptitle(f"Training over {several}; {BEST[monitor]} after epoch {best}")
     return figure
 
 
@@ -72,33 +78,35 @@ def smoothed_label_entropy(smoothing: float, n_classes: int) -> float:
     return float(entropy(shares))
 
 
-def _without_entropy(row: dict, label_entropy: float) -> dict:
-    """Return a row of the history whose losses are counted from the entropy of its labels."""
-    if row["phase"] == "polish":
-        return row
-    return row | {name: row[name] - label_entropy for name in ("loss", "val_loss")}
+def best_epoch(history: pd.DataFrame, monitor: str) -> int:
+    """Return the first epoch with the lowest `val_loss` or the highest `val_accuracy`."""
+    costs = -history[monitor] if monitor == "val_accuracy" else history[monitor]
+    return int(history["epoch"].iloc[costs.fillna(np.inf).argmin()])  # of a diverged one, NaN
 
 
-def best_epoch(history: Sequence[dict], monitor: str) -> int:
-    """Return the epoch with the lowest `val_loss` or the highest `val_accuracy`."""
-    better = max if monitor == "val_accuracy" else min
-    return int(better(history, key=lambda row: row[monitor])["epoch"])
+def _losses_above(history: pd.DataFrame, label_entropy: float) -> pd.DataFrame:
+    """Return the losses, less the entropy of their labels; in the polish, these have none."""
+    entropies = np.where(history["phase"] == "polish", 0.0, label_entropy)
+    return history[["loss", "val_loss"]].sub(entropies, axis=0)
 
 
-def _plot_metric(panel: plt.Axes, history: Sequence[dict], metric: str) -> None:
-    """Draw loss or accuracy of the training and of the validation images."""
-    scale = 100 if metric == "accuracy" else 1
-    epochs = [int(row["epoch"]) for row in history]
-    for key, name, colour, marker in (
-        (metric, "training", BLUE, "o"),
-        (f"val_{metric}", "validation", ORANGE, "s"),
+def _plot_pair(panel: Axes, epochs: pd.Series, values: pd.DataFrame) -> None:
+    """Draw two columns of values: of the training and of the validation images."""
+    for column, name, colour, marker in zip(
+        values.columns, ("training", "validation"), (BLUE, ORANGE), ("o", "s"), strict=True
     ):
-        values = [scale * row[key] for row in history]
-        panel.plot(epochs, values, color=colour, marker=marker, markersize=4, label=name)
-    panel.set(ylabel="accuracy in %" if metric == "accuracy" else "cross-entropy loss")
+        panel.plot(
+            epochs, values[column], color=colour, marker=marker, markersize=_marker_size(epochs),
+            label=name,
+        )  # fmt: skip
 
 
-def _spread_high_accuracies(panel: plt.Axes) -> None:
+def _marker_size(epochs: pd.Series) -> int:
+    """Return the size of the points of a curve: none where they would cover one another."""
+    return 4 if len(epochs) <= MAX_MARKED_EPOCHS else 0
+
+
+def _spread_high_accuracies(panel: Axes) -> None:
     """Scale the axis by the logarithm of the error, so that 99 and 99.9 % are a decade apart."""
 
     def forward(accuracy):
@@ -107,7 +115,7 @@ def _spread_high_accuracies(panel: plt.Axes) -> None:
     def inverse(decades):
         return 100 - 10 ** -np.asarray(decades)
 
-    values = np.concatenate([line.get_ydata() for line in panel.lines])
+    values = np.concatenate([np.asarray(line.get_ydata()) for line in panel.lines])
     ticks = np.array([0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.99])
     low = ticks[ticks <= min(values.min(), 99.9)].max()  # below the top, also where all is right
     high = ticks[(ticks >= min(values.max(), ticks.max())) & (ticks > low)].min()
@@ -117,11 +125,13 @@ def _spread_high_accuracies(panel: plt.Axes) -> None:
     panel.set_ylim(low, high)
 
 
-def _mark_polish(panel: plt.Axes, history: Sequence[dict]) -> None:
-    """Shade the epochs that were trained on unchanged images."""
-    polish = [int(row["epoch"]) for row in history if row["phase"] == "polish"]
-    if polish:
-        panel.axvspan(polish[0] - 0.5, polish[-1] + 0.5, color=GREY, alpha=0.15, label="polish")
+def _mark_polish(panel: Axes, polish: pd.Series) -> None:
+    """Shade the epochs that were trained on unchanged images, if any."""
+    if len(polish):
+        panel.axvspan(
+            polish.min() - 0.5, polish.max() + 0.5, color=GREY, alpha=0.15, linewidth=0,
+            label="polish",
+        )  # fmt: skip
 
 
 # --- What it gets wrong -------------------------------------------------------------------------
@@ -147,9 +157,15 @@ def plot_confusion_matrix(
         yticklabels=class_names,
         linewidths=0.5,
         linecolor="#E5E5E5",
-        cbar_kws={"label": "images (logarithmic)"},
+        square=True,
+        cbar_kws={
+            "label": "images (logarithmic)",
+            "ticks": LogLocator(subs=(1, 2, 5)),
+            "format": "{x:,.0f}",
+        },
         ax=panel,
     )
+    panel.collections[0].colorbar.minorticks_off()  # type: ignore[union-attr]
     panel.set(xlabel="predicted class", ylabel="true class")
     figure.suptitle(f"Confusion matrix: {errors:,} of {counts.sum():,} test images misclassified")
     _turn_long_names(panel, class_names)
@@ -157,7 +173,7 @@ def plot_confusion_matrix(
     return figure
 
 
-def _turn_long_names(panel: plt.Axes, class_names: Sequence[str]) -> None:
+def _turn_long_names(panel: Axes, class_names: Sequence[str]) -> None:
     """Turn the labels of the x axis if they are words, so that they do not overlap."""
     if max(len(name) for name in class_names) > 2:
         plt.setp(panel.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
@@ -191,18 +207,16 @@ def plot_misclassified(
     shown = min(len(wrong), GALLERY_COLUMNS * GALLERY_ROWS)
     figure, panels = image_grid(shown, GALLERY_COLUMNS, cell=1.4, head=0.7, title_height=0.5)
     for panel, index, difference in zip(panels, wrong, differences, strict=False):
-        panel.imshow(images[index, ..., 0], cmap="gray_r", vmin=0, vmax=1)
-        predicted = class_names[probabilities[index].argmax()]
-        panel.set_title(
-            f"pred. {predicted}\ntrue {class_names[labels[index]]}\ndiff. {difference:.2f}",
-            fontsize=9,
-        )
+        draw_image(panel, images[index])
+        predicted = class_names[int(probabilities[index].argmax())]
+        true = class_names[int(labels[index])]
+        panel.set_title(f"pred. {predicted}\ntrue {true}\ndiff. {difference:.2f}", fontsize=9)
     which = "all" if shown == len(wrong) else f"the first {shown} of"
-    figure.suptitle(
+    title = (
         f"Misclassified test images ({which} {len(wrong):,}), most confidently wrong first\n"
-        "diff. = probability of the predicted class - probability of the true class",
-        fontsize=11,
+        "diff. = probability of the predicted class - probability of the true class"
     )
+    figure.suptitle(title if shown else f"All {len(labels):,} test images are right", fontsize=11)
     return figure
 
 
@@ -221,7 +235,7 @@ def plot_per_class(labels: np.ndarray, predicted: np.ndarray, class_names: Seque
     precision[(n_images == 0) & (np.bincount(predicted, minlength=len(n_images)) == 0)] = np.nan
     figure, panel = plt.subplots(figsize=(7.5, 0.42 * len(class_names) + 1.6), layout="constrained")
     rows = np.arange(len(class_names))
-    panel.hlines(rows, 100 * precision, 100 * recall, color="#C8C8C8", linewidth=3, zorder=1)
+    panel.hlines(rows, 100 * precision, 100 * recall, color=LIGHT_GREY, linewidth=3, zorder=1)
     for values, name, colour, marker, offset in (
         (precision, "precision", BLUE, "o", -0.12),  # one above the other, where both are equal
         (recall, "recall", ORANGE, "D", 0.12),

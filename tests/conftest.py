@@ -5,21 +5,27 @@ import socket
 
 import pytest
 
-import keras_backend
-
 os.environ["MPLBACKEND"] = "Agg"  # tests draw without a screen
-# As the program does, so that importing the modules under test prints no start-up chatter.
-keras_backend.load_keras()
+for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):  # the program refuses them
+    os.environ.pop(name, None)
 
-from _00_main import Settings  # noqa: E402
-from _01_data_loader import Arrays, load_data  # noqa: E402
-from _02_data_preprocess import Splits, preprocess  # noqa: E402
-from architectures import ARCHITECTURES  # noqa: E402
+from common.keras_start import configure_keras, load_keras
+
+# As the program does, so that importing the modules under test prints no start-up chatter.
+load_keras()
+
+from _00_main import make_settings
+from _01_data_loader import load_data
+from _02_data_preprocess import preprocess
+from architectures import ARCHITECTURES
+from common.data import Arrays, Splits
+from common.settings import Settings
 
 
 @pytest.fixture(autouse=True)
 def isolated(monkeypatch, tmp_path, request):
-    """Keep tests off the network and out of the user's Keras folder."""
+    """Keep tests off the network, out of the user's Keras folder, and apart from one another."""
+    configure_keras()
     if "slow" in request.keywords:
         return
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
@@ -60,17 +66,19 @@ def tiny_architecture():
         yield
 
 
-def make_tiny_settings(output_dir) -> Settings:
+def make_tiny_settings(output_dir, **changes) -> Settings:
     """Return a run of seconds: two varied epochs and one of polish on the small digits."""
-    return Settings(
-        dataset="digits",
-        architecture="tiny",
-        epochs=2,
-        polish_epochs=1,
-        learning_rate=0.01,
-        figures="none",
-        output_dir=str(output_dir),
-    )
+    tiny = {
+        "dataset": "digits",
+        "architecture": "tiny",
+        "epochs": 2,
+        "polish_epochs": 1,
+        "learning_rate": 0.01,
+        "precision": "float32",
+        "figures": "none",
+        "output_dir": output_dir,
+    }
+    return make_settings(**tiny | changes)
 
 
 @pytest.fixture

@@ -1,1 +1,0 @@
-"""Questions put to the program: `python -m experiments.speedrun`; `many_runs` is their library."""

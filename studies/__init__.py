@@ -1,0 +1,1 @@
+"""What programs share that make many runs: studies, timed runs, costs, summaries and tables."""

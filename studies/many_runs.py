@@ -1,0 +1,314 @@
+"""Many runs as one Optuna study: the mechanism behind comparisons, seeds and sweeps.
+
+A study is a list of settings, by label. What is finished is kept in a database, by default an
+SQLite file; so a study that was killed goes on where it was, in the middle of a run too. With
+`--storage postgresql://...`, any number of machines share one: each takes the next run that nobody
+has begun.
+
+Each run is one Optuna trial, which waits, runs, and is then complete or failed. Two workers may
+queue the same run at the same moment. So this rule decides: of the trials of one label that wait,
+run or are complete, the one with the lowest number counts; others are never run.
+"""
+
+import dataclasses
+import time
+from collections.abc import Mapping, Set
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from _00_main import make_settings, run, settings_to_resume
+from common.run_folder import create_run_folder
+from common.safe_files import read_json
+from common.settings import Settings
+from common.streams import tolerant_streams
+from common.user_error import UserError
+from studies.progress import Progress, estimate_seconds_left, show_progress
+from studies.study_storage import (
+    HEARTBEAT_SECONDS,
+    MISSED_HEARTBEATS,
+    default_storage,
+    open_study,
+    storage_errors,
+)
+
+if TYPE_CHECKING:
+    import optuna
+
+COUNTING_STATES = ("WAITING", "RUNNING", "COMPLETE")
+LOOK_AGAIN_SECONDS = 5  # how often a worker that has nothing to do looks at the others
+# Where and how a run is made: another folder or other figures do not make it another run.
+CHANGE_NOTHING = ("output_dir", "figures", "show")
+
+
+@tolerant_streams()
+def run_all(
+    study_name: str,
+    runs: Mapping[str, Settings],
+    storage: str | None = None,
+    heartbeat_seconds: int = HEARTBEAT_SECONDS,
+) -> dict[str, dict[str, Any]]:
+    """Make all runs that are not made yet, and return the metrics of all.
+
+    Args:
+        study_name: under this name the results are kept and found again.
+        runs: settings by label. A label means the same settings for ever: runs that the study
+            already has are not made again.
+        storage: URL of a database; None is the SQLite file `runs/studies.db` in the output_dir of
+            the first run.
+        heartbeat_seconds: how often a worker gives a sign of life. A killed worker's run is taken
+            up by another after MISSED_HEARTBEATS of them.
+
+    Returns:
+        By label, the content of metrics.json and the run folder.
+
+    Raises:
+        UserError: Optuna or rich is not installed, a label has other settings in the study, the
+            database fails, or a run does.
+    """
+    if storage is None:
+        storage = default_storage(Path(next(iter(runs.values())).output_dir) / "runs")
+    study = open_study(study_name, storage, heartbeat_seconds)
+    with storage_errors(storage):
+        while True:
+            check_settings(study, runs)  # each time: another worker may have queued others
+            show_progress(progress_of(study, runs))
+            results = finished_runs(study, runs)
+            if len(results) == len(runs):
+                return results
+            if enqueue_next(study, runs) or labels_in_state(study, "WAITING"):
+                make_next_run(study, runs)
+            else:
+                wait_for_others(study, runs.keys() - results.keys(), heartbeat_seconds)
+
+
+# --- The queue ----------------------------------------------------------------------------------
+
+
+def counting_trials(study: "optuna.Study") -> dict[str, "optuna.trial.FrozenTrial"]:
+    """Return, by label, the trial that counts (see the top of this file)."""
+    counting: dict[str, optuna.trial.FrozenTrial] = {}
+    for trial in sorted(study.get_trials(deepcopy=False), key=lambda trial: trial.number):
+        if trial.state.name in COUNTING_STATES and "label" in trial.user_attrs:
+            counting.setdefault(trial.user_attrs["label"], trial)
+    return counting
+
+
+def check_settings(study: "optuna.Study", runs: Mapping[str, Settings]) -> None:
+    """Check that the study holds none of the labels with other settings.
+
+    Raises:
+        UserError: it does.
+    """
+    counting = counting_trials(study)
+    for label, settings in runs.items():
+        if label in counting and not _is_of(counting[label], label, settings):
+            raise UserError(
+                f"study '{study.study_name}' holds '{label}' with other settings. Choose another "
+                "study name with --study."
+            )
+
+
+def _is_of(trial: "optuna.trial.FrozenTrial", label: str, settings: Settings) -> bool:
+    """Return whether a trial is of this label and of settings that give the same result."""
+    saved = trial.user_attrs.get("settings", {})
+    return trial.user_attrs.get("label") == label and _decisive(saved) == _decisive(
+        dataclasses.asdict(settings)
+    )
+
+
+def _decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that decide what comes out of a run."""
+    return {name: value for name, value in settings.items() if name not in CHANGE_NOTHING}
+
+
+def enqueue_next(study: "optuna.Study", runs: Mapping[str, Settings]) -> bool:
+    """Queue the first run that is neither waiting nor under way nor finished, if there is one.
+
+    Only one: the next is another worker's, or this one's when it comes back.
+
+    Returns:
+        Whether one was queued.
+    """
+    import optuna
+
+    counting = counting_trials(study)
+    for label, settings in runs.items():
+        if label not in counting:
+            attributes = {"label": label, "settings": dataclasses.asdict(settings)}
+            for failed in study.get_trials(deepcopy=False):  # by Ctrl-C, a full disk or the like
+                if _is_of(failed, label, settings) and "run_folder" in failed.user_attrs:
+                    attributes["run_folder"] = failed.user_attrs["run_folder"]  # goes on in it
+            waiting = optuna.trial.TrialState.WAITING
+            study.add_trial(optuna.trial.create_trial(state=waiting, user_attrs=attributes))
+            fail_waiting_copies(study)
+            return True
+    return False
+
+
+def fail_waiting_copies(study: "optuna.Study") -> None:
+    """Take the waiting trials out of the queue whose label another trial counts for."""
+    import optuna
+
+    states = optuna.trial.TrialState
+    counting = counting_trials(study)
+    for trial in study.get_trials(deepcopy=False, states=(states.WAITING,)):
+        counts_instead = counting.get(trial.user_attrs.get("label", ""), trial)
+        if counts_instead.number == trial.number:
+            continue
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another worker was quicker
+            # Only one worker succeeds in making a waiting trial a running one, so none is failed
+            # that another has just begun.
+            if study._storage.set_trial_state_values(trial._trial_id, states.RUNNING):
+                study._storage.set_trial_state_values(trial._trial_id, states.FAIL)
+
+
+def finished_runs(study: "optuna.Study", runs: Mapping[str, Settings]) -> dict[str, dict[str, Any]]:
+    """Return metrics and run folder of those of the runs that are finished, by label."""
+    counting = counting_trials(study)
+    return {
+        label: {
+            **counting[label].user_attrs["metrics"],
+            "run_folder": Path(counting[label].user_attrs["run_folder"]),
+        }
+        for label in runs
+        if label in counting and counting[label].state.name == "COMPLETE"
+    }
+
+
+# --- One run ------------------------------------------------------------------------------------
+
+
+def make_next_run(study: "optuna.Study", runs: Mapping[str, Settings]) -> None:
+    """Take the first run of the queue and make it.
+
+    Raises:
+        UserError: the run failed, or was taken over by another worker in the meantime.
+    """
+    try:
+        study.optimize(lambda trial: make_run(trial, runs), n_trials=1)
+    except ValueError as error:
+        if not str(error).startswith("Cannot tell a"):  # Optuna's word on a trial that has ended
+            raise
+        raise UserError(
+            "another worker has taken this run over: for too long this one gave no sign of life "
+            "(did the machine sleep?). Start the study again to go on with it."
+        ) from error
+
+
+def make_run(trial: "optuna.Trial", runs: Mapping[str, Settings]) -> float:
+    """Make the run of a trial and note its metrics.
+
+    Returns:
+        The validation accuracy: Optuna's value of the trial.
+
+    Raises:
+        optuna.TrialPruned: there is nothing to do: another trial counts for the label, or another
+            worker has emptied the queue (Optuna then makes up a trial, which has no label).
+    """
+    import optuna
+
+    label = trial.user_attrs.get("label", "")
+    counting = counting_trials(trial.study).get(label)
+    if counting is None or counting.number != trial.number:
+        raise optuna.TrialPruned
+    print(f"\n=== {trial.study.study_name}: {label} ===", flush=True)
+    # Those of this worker, whose folders are right for its machine, if it has the label.
+    settings = runs.get(label) or make_settings(**trial.user_attrs["settings"])
+    folder = open_run_folder(trial, settings)
+    if (folder / "metrics.json").exists():  # the worker was killed after the run's last step
+        metrics = read_json(folder / "metrics.json")
+    else:
+        metrics = run(settings_to_resume(folder, {}), resume_folder=folder).metrics
+    trial.set_user_attr("metrics", metrics)
+    return metrics["val_accuracy"]
+
+
+def open_run_folder(trial: "optuna.Trial", settings: Settings) -> Path:
+    """Return the folder that the trial's run was begun in, if this machine has it; else a new one.
+
+    It is noted in the trial before the training begins, so that whoever takes the run up after
+    this worker was killed goes on from its last epoch.
+    """
+    from common.keras_start import load_keras
+
+    load_keras()
+    import keras
+
+    from _01_data_loader import load_data
+    from common.data import sha256_of
+    from common.machine import choose_precision, describe_machine
+
+    keras.backend.clear_session()  # or memory grows with each model
+    begun = trial.user_attrs.get("run_folder")
+    if begun and (Path(begun) / "settings.json").exists():
+        return Path(begun)
+    precision, _ = choose_precision(settings.precision)
+    arrays = load_data(settings.dataset, settings.data_dir)
+    folder = create_run_folder(
+        dataclasses.replace(settings, precision=precision),
+        describe_machine(precision),
+        sha256_of(*arrays),
+    )
+    trial.set_user_attr("run_folder", str(folder))
+    return folder
+
+
+# --- The others ---------------------------------------------------------------------------------
+
+
+def wait_for_others(study: "optuna.Study", missing: Set[str], heartbeat_seconds: int) -> None:
+    """Wait until one of the missing runs, which are all under way elsewhere, is so no more.
+
+    Runs whose worker gives no sign of life are put back into the queue.
+
+    Args:
+        missing: labels of runs; not empty.
+    """
+    import optuna
+
+    grace = MISSED_HEARTBEATS * heartbeat_seconds
+    print(
+        f"Waiting for {', '.join(sorted(missing))}: under way elsewhere. (What was killed is taken "
+        f"up {grace} s after its last sign of life.)",
+        flush=True,
+    )
+    waited_since, has_vouched = time.monotonic(), False
+    while missing <= labels_in_state(study, "RUNNING"):
+        time.sleep(min(LOOK_AGAIN_SECONDS, heartbeat_seconds))
+        optuna.storages.fail_stale_trials(study)
+        if not has_vouched and time.monotonic() - waited_since > grace:
+            vouch_for_running(study)
+            has_vouched = True
+
+
+def vouch_for_running(study: "optuna.Study") -> None:
+    """Give a sign of life for all running trials; those without a worker are found out by it.
+
+    A worker can be killed before its first sign of life. As Optuna misses only what was there,
+    its trial would count as running for ever.
+    """
+    for trial in counting_trials(study).values():
+        if trial.state.name == "RUNNING":
+            study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
+
+
+def labels_in_state(study: "optuna.Study", state: str) -> set[str]:
+    """Return the labels of the runs that are in a state, for example WAITING."""
+    return {label for label, trial in counting_trials(study).items() if trial.state.name == state}
+
+
+def progress_of(study: "optuna.Study", runs: Mapping[str, Settings]) -> Progress:
+    """Return how far the study is."""
+    results = finished_runs(study, runs)
+    n_running = len(labels_in_state(study, "RUNNING"))
+    best = max(results, key=lambda label: results[label]["val_accuracy"], default=None)
+    seconds = [metrics["total_seconds"] for metrics in results.values()]
+    return Progress(
+        study.study_name,
+        len(results),
+        len(runs),
+        estimate_seconds_left(seconds, len(runs), n_running + 1),  # this worker begins one, too
+        best,
+        None if best is None else results[best]["val_accuracy"],
+    )

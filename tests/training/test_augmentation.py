@@ -1,0 +1,162 @@
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from scipy import ndimage, stats
+
+from training.augmentation import RandomAffine
+
+HEIGHT, WIDTH = 20, 32  # not square, so that width and height cannot stand for each other
+LIMITS = {"rotation": 40.0, "zoom": 0.3, "shift": 0.1, "shear": 25.0}
+
+
+@pytest.fixture
+def images(splits):
+    return splits.x_train[:64]
+
+
+def layer_and_maps(monkeypatch, **arguments):
+    """Return a layer, and the list that will hold the maps that it draws, all of that size."""
+    layer, drawn = RandomAffine(**arguments), []
+    draw = layer.draw_transforms
+
+    def noted(n, height, width):
+        assert (height, width) == (HEIGHT, WIDTH)
+        drawn.append(np.asarray(draw(n, height, width)))
+        return drawn[-1]
+
+    monkeypatch.setattr(layer, "draw_transforms", noted)
+    return layer, drawn
+
+
+def matrices_and_offsets(layer, n=4000, height=HEIGHT, width=WIDTH):
+    """Return drawn maps as (n, 2, 2) and (n, 2): output (x, y) comes from matrix @ (x, y) + offset.
+
+    In float64.
+    """
+    if not layer.built:
+        layer.build(None)
+    maps = np.asarray(layer.draw_transforms(n, height, width), np.float64)
+    assert maps.shape == (n, 8) and not maps[:, 6:].any()
+    return maps[:, [0, 1, 3, 4]].reshape(n, 2, 2), maps[:, [2, 5]]
+
+
+def taken_apart(matrices):
+    """Return angle and shear (degrees) and the zooms of x and y of rotation . shear . zoom."""
+    rotations, triangles = np.linalg.qr(matrices)
+    signs = np.sign(np.diagonal(triangles, axis1=1, axis2=2))  # QR leaves them open
+    rotations, triangles = rotations * signs[:, None, :], triangles * signs[:, :, None]
+    np.testing.assert_allclose(np.linalg.det(rotations), 1)
+    angle = np.degrees(np.arctan2(rotations[:, 1, 0], rotations[:, 0, 0]))
+    shear = np.degrees(np.arctan2(triangles[:, 0, 1], triangles[:, 1, 1]))
+    return angle, shear, triangles[:, 0, 0] - 1, triangles[:, 1, 1] - 1
+
+
+def assert_uniform(values, limit):
+    assert np.abs(values).max() <= limit * 1.001
+    assert stats.kstest(values, stats.uniform(-limit, 2 * limit).cdf).pvalue > 1e-3
+
+
+# --- The images ---
+
+
+def test_images_change_only_in_training_and_only_with_strength(images):
+    layer = RandomAffine(**LIMITS, seed=1)
+    np.testing.assert_array_equal(layer(images), images)
+    varied = np.asarray(layer(images, training=True))
+    assert varied.shape == images.shape and varied.dtype == np.float32
+    assert (np.abs(varied - images).max(axis=(1, 2, 3)) > 0.1).all()
+    np.testing.assert_array_equal(RandomAffine(seed=1)(images, training=True), images)
+    layer.strength.assign(0.0)
+    np.testing.assert_allclose(layer(images, training=True), images, atol=1e-6)
+    assert not layer.trainable_variables  # training must not find a way to vary less
+
+
+def test_one_bilinear_resampling_with_paper_outside_as_scipy_does_it(monkeypatch):
+    # Ink in every pixel, up to the edge: neither a smeared border nor a lost row can hide.
+    noise = np.random.default_rng(0).uniform(0.5, 1, (64, HEIGHT, WIDTH, 1)).astype(np.float32)
+    layer, drawn = layer_and_maps(monkeypatch, **LIMITS | {"shift": 0.4}, seed=5)
+    varied = np.asarray(layer(noise, training=True))
+    (maps,) = drawn
+    for image, result, (a0, a1, a2, b0, b1, b2, _, _) in zip(noise, varied, maps, strict=True):
+        expected = ndimage.affine_transform(
+            image[..., 0], [[b1, b0], [a1, a0]], [b2, a2], order=1, mode="grid-constant"
+        )
+        np.testing.assert_allclose(result[..., 0], expected, atol=1e-4)
+    assert (varied == 0).any(axis=(1, 2, 3)).mean() > 0.9  # the paper outside does come in
+
+
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
+def test_a_compiled_training_step_reads_the_strength_anew(images):
+    model = keras.Sequential([keras.Input(images.shape[1:]), RandomAffine(**LIMITS, seed=1)])
+    model.compile("adam", "mse")  # the loss is how far the images are from what they were
+    assert model.train_on_batch(images, images) > 0.01
+    model.layers[0].strength.assign(0.0)
+    assert model.train_on_batch(images, images) < 1e-9
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_each_variation_also_comes_alone(images, limit):
+    layer = RandomAffine(**{limit: LIMITS[limit]}, seed=0)
+    assert np.abs(np.asarray(layer(images, training=True)) - images).max() > 0.1
+
+
+def test_it_computes_in_float32_whatever_the_network_does(images):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    layer = RandomAffine(**LIMITS, seed=0)
+    assert layer.compute_dtype == "float32"
+    assert np.asarray(layer(images, training=True)).dtype == np.float32
+
+
+# --- The maps ---
+
+
+def test_combined_maps_are_rotation_shear_and_zooms_each_uniform_within_its_limits():
+    matrices, _ = matrices_and_offsets(RandomAffine(**LIMITS, seed=0))
+    angle, shear, zoom_x, zoom_y = taken_apart(matrices)
+    assert_uniform(angle, 40)
+    assert_uniform(shear, 25)
+    assert_uniform(zoom_x, 0.3)
+    assert_uniform(zoom_y, 0.3)
+
+
+def test_shift_is_a_share_of_the_width_and_of_the_height():
+    matrices, offsets = matrices_and_offsets(RandomAffine(shift=0.1, seed=0))
+    np.testing.assert_array_equal(matrices, np.broadcast_to(np.eye(2), matrices.shape))
+    assert_uniform(offsets[:, 0], 0.1 * WIDTH)
+    assert_uniform(offsets[:, 1], 0.1 * HEIGHT)
+
+
+def test_all_but_the_shift_turns_about_the_centre():
+    matrices, offsets = matrices_and_offsets(RandomAffine(**LIMITS | {"shift": 0.0}, seed=0))
+    centre = np.array([(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
+    np.testing.assert_allclose(matrices @ centre + offsets, np.tile(centre, (4000, 1)), atol=1e-4)
+
+
+def test_what_is_drawn_for_an_image_is_drawn_independently():
+    matrices, offsets = matrices_and_offsets(RandomAffine(**LIMITS, seed=0))
+    centre = np.array([(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
+    shifts = (matrices @ centre + offsets - centre).T
+    parts = [*taken_apart(matrices), *shifts]
+    for (i, a), (j, b) in itertools.combinations(enumerate(parts), 2):
+        assert abs(stats.pearsonr(a, b).statistic) < 0.06, f"part {i} goes with part {j}"
+    for part in parts:  # nor do neighbours in a batch share a draw
+        assert abs(stats.pearsonr(part[1:], part[:-1]).statistic) < 0.06
+
+
+def test_strength_is_a_factor_of_all_of_them():
+    full, half = (RandomAffine(**LIMITS, seed=3) for _ in range(2))
+    half.build(None)
+    half.strength.assign(0.5)
+    of_full, of_half = (matrices_and_offsets(full), matrices_and_offsets(half))
+    for whole, part in zip(taken_apart(of_full[0]), taken_apart(of_half[0]), strict=True):
+        np.testing.assert_allclose(part, whole / 2, atol=1e-4)
+
+
+def test_equal_seeds_give_equal_images_and_successive_batches_differ(images):
+    first, second, other = (RandomAffine(rotation=10, shift=0.1, seed=seed) for seed in (7, 7, 8))
+    once = np.asarray(first(images, training=True))
+    np.testing.assert_array_equal(once, second(images, training=True))
+    assert not np.array_equal(once, first(images, training=True))
+    assert not np.array_equal(once, other(images, training=True))
