@@ -6,7 +6,10 @@ program relies on it states itself, so that equal settings give equal results fo
 
 import os
 import sys
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from common.machine import choose_precision, describe_machine, idle_gpu_hint
 from common.streams import without_startup_chatter
@@ -61,7 +64,7 @@ def load_keras() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow: warnings and errors only
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # not what keras.json says
     try:
-        with without_startup_chatter():
+        with without_startup_chatter(), _without_users_configuration():
             _import_matplotlib()
             import keras
     except ModuleNotFoundError as error:
@@ -69,12 +72,10 @@ def load_keras() -> None:
             f"'{error.name}' is not installed. Run 'pip install -r requirements.txt', or choose "
             "an installed back end, for example KERAS_BACKEND=jax."
         ) from error
-    except (ValueError, AssertionError, TypeError) as error:
-        # Keras' own words for an unknown KERAS_BACKEND, or nonsense in keras.json.
-        home = os.environ.get("KERAS_HOME", "~/.keras")
-        reason = " ".join(str(error).split()) or "a value that it does not know"
+    except ValueError as error:  # Keras' own word for an unknown KERAS_BACKEND
         raise UserError(
-            f"Keras cannot start: {reason}. Look at KERAS_BACKEND and at {home}/keras.json."
+            f"Keras cannot start: {' '.join(str(error).split())}. Set KERAS_BACKEND to "
+            "tensorflow, jax or torch."
         ) from error
     if keras.backend.backend() not in BACK_ENDS:
         raise UserError(
@@ -82,6 +83,43 @@ def load_keras() -> None:
             "tensorflow, jax or torch."
         )
     configure_keras()
+
+
+@contextmanager
+def _without_users_configuration() -> Iterator[None]:
+    """Let Keras, imported in the block, find no keras.json: some of it cannot be undone later.
+
+    Raises:
+        UserError: there is no place for temporary files.
+    """
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser()
+    try:
+        empty = tempfile.TemporaryDirectory()
+    except OSError as error:
+        raise UserError(f"no folder for temporary files: {error}. Set TMPDIR.") from error
+    with empty as folder, _environment(KERAS_HOME=folder, KERAS_NNX_ENABLED=None):
+        yield
+    # Where keras.datasets keeps its downloads: for this, Keras has no public function.
+    sys.modules["keras.src.backend.config"]._KERAS_DIR = str(home)  # type: ignore
+
+
+@contextmanager
+def _environment(**variables: str | None) -> Iterator[None]:
+    """Set environment variables in the block; None removes one."""
+    before = {name: os.environ.get(name) for name in variables}
+    _set_variables(variables)
+    try:
+        yield
+    finally:
+        _set_variables(before)
+
+
+def _set_variables(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def configure_keras() -> None:
@@ -115,12 +153,9 @@ def _import_matplotlib() -> None:
     """
     if "matplotlib" in sys.modules:
         return
-    wanted = os.environ.pop("MPLBACKEND", None)
-    try:
+    wanted = os.environ.get("MPLBACKEND")
+    with _environment(MPLBACKEND=None):
         import matplotlib
-    finally:
-        if wanted is not None:
-            os.environ["MPLBACKEND"] = wanted
     if wanted:
         with suppress(ValueError, ImportError):  # then matplotlib chooses one itself
             matplotlib.use(wanted)

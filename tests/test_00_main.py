@@ -325,6 +325,7 @@ def test_nothing_that_the_user_has_configured_changes_the_result(tmp_path):
     home.mkdir()
     configuration = {
         "floatx": "float16",
+        "nnx_enabled": True,
         "epsilon": 0.1,
         "image_data_format": "channels_first",
         "backend": "numpy",

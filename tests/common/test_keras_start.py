@@ -1,5 +1,6 @@
 import os
 import sys
+from pathlib import Path
 
 import keras
 import pytest
@@ -66,18 +67,62 @@ def test_missing_package_is_named(monkeypatch):
         load_keras()
 
 
-@pytest.mark.parametrize(
-    "error", [ValueError("Unable to import backend : nonsense"), AssertionError(), TypeError("x")]
-)
-def test_what_keras_cannot_start_with_gets_one_line(monkeypatch, error):
-    class Refuses:
-        def find_spec(self, name, *_):
-            if name == "keras":
-                raise error
+class Finder:
+    """Stands in the way of one import."""
 
-    monkeypatch.delitem(sys.modules, "keras")
-    monkeypatch.setattr(sys, "meta_path", [Refuses(), *sys.meta_path])
-    with pytest.raises(UserError, match=r"Keras cannot start: .*KERAS_BACKEND.*keras\.json"):
+    def __init__(self, name, what_happens):
+        self.name, self.what_happens = name, what_happens
+
+    def find_spec(self, name, *_):
+        if name == self.name:
+            self.what_happens()
+
+
+@pytest.fixture
+def at_import(monkeypatch):
+    """Return a function that calls another when a module, not imported yet, is looked for."""
+
+    def prepare(name, what_happens):
+        monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setattr(sys, "meta_path", [Finder(name, what_happens), *sys.meta_path])
+
+    return prepare
+
+
+def test_an_unknown_back_end_gets_one_line(at_import):
+    def refuse():
+        raise ValueError("Unable to import backend : nonsense")
+
+    at_import("keras", refuse)
+    with pytest.raises(UserError, match="Keras cannot start: .*nonsense. Set KERAS_BACKEND to"):
+        load_keras()
+
+
+def test_keras_finds_no_configuration_of_the_user(at_import, monkeypatch, tmp_path):
+    (tmp_path / "keras.json").write_text("nonsense")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_NNX_ENABLED", "true")
+    seen = []
+
+    def look():
+        seen.append(
+            (list(Path(os.environ["KERAS_HOME"]).iterdir()), "KERAS_NNX_ENABLED" in os.environ)
+        )
+        raise ValueError("that is enough")
+
+    at_import("keras", look)
+    with pytest.raises(UserError):
+        load_keras()
+    assert seen == [([], False)]
+    assert os.environ["KERAS_HOME"] == str(tmp_path) and os.environ["KERAS_NNX_ENABLED"] == "true"
+
+
+def test_no_place_for_temporary_files_gets_one_line(monkeypatch):
+    def nowhere():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(keras_start.tempfile, "TemporaryDirectory", nowhere)
+    with pytest.raises(UserError, match="no folder for temporary files: .* Set TMPDIR"):
         load_keras()
 
 
@@ -97,31 +142,18 @@ def test_equal_seeds_give_equal_numbers_and_determinism_is_asked_for(monkeypatch
         assert asked == [True]
 
 
-def test_matplotlib_is_imported_whatever_a_notebook_has_set(monkeypatch):
+def test_matplotlib_is_imported_whatever_a_notebook_has_set(at_import, monkeypatch):
     import matplotlib
 
-    used = []
+    seen = []
     monkeypatch.setenv("MPLBACKEND", "module://not_installed")
-    monkeypatch.delitem(sys.modules, "matplotlib")
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))  # what the import changes is undone
 
-    class Finder:
-        """Gives the module that is there, and notes what the variable was at its import."""
+    def look():
+        seen.append(os.environ.get("MPLBACKEND"))
+        raise ImportError("that is enough")
 
-        def find_spec(self, name, *_):
-            if name == "matplotlib":
-                used.append(os.environ.get("MPLBACKEND"))
-                sys.modules["matplotlib"] = matplotlib
-                from importlib.machinery import ModuleSpec
-
-                return ModuleSpec(name, self)
-
-        def create_module(self, spec):
-            return matplotlib
-
-        def exec_module(self, module):
-            pass
-
-    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
-    keras_start._import_matplotlib()
-    assert used == [None] and os.environ["MPLBACKEND"] == "module://not_installed"
+    at_import("matplotlib", look)
+    with pytest.raises(ImportError):
+        keras_start._import_matplotlib()
+    assert seen == [None] and os.environ["MPLBACKEND"] == "module://not_installed"
+    assert matplotlib is not None
