@@ -132,6 +132,11 @@ def configure_keras() -> None:
     keras.config.set_dtype_policy("float32")
     keras.config.set_max_epochs(None)
     keras.config.set_max_steps_per_epoch(None)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # It warns of "retracing" where several networks are trained in turn, as they are here.
+        tf.get_logger().setLevel("ERROR")
 
 
 def seed_everything(seed: int) -> None:

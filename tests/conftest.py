@@ -23,9 +23,16 @@ from common.settings import Settings
 
 
 @pytest.fixture(autouse=True)
-def isolated(monkeypatch, tmp_path, request):
-    """Keep tests off the network, out of the user's Keras folder, and apart from one another."""
+def default_configuration():
+    """Leave no precision or the like to the next test."""
     configure_keras()
+    yield
+    configure_keras()
+
+
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch, tmp_path, request):
+    """Keep tests off the network and out of the user's Keras folder."""
     if "slow" in request.keywords:
         return
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))

@@ -73,7 +73,10 @@ def test_folder_from_the_environment(idx_folder, small, monkeypatch):
     monkeypatch.setenv("DIGITS_DATA_DIR", str(idx_folder))
     assert_same(load_data("custom"), small)
     assert len(load_data("digits").y_train) == 1437  # needs no folder, and is not disturbed by one
+    assert loader.data_dir_of_environment("custom") == str(idx_folder)
+    assert loader.data_dir_of_environment("digits") is None
     monkeypatch.setenv("DIGITS_DATA_DIR", "")
+    assert loader.data_dir_of_environment("custom") is None
     with pytest.raises(UserError, match="needs --data-dir"):
         load_data("custom")
 

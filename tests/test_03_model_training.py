@@ -164,10 +164,10 @@ def test_the_rate_of_each_epoch_is_that_of_its_middle(learned):
     assert list(learned.result.history["learning_rate"]) == pytest.approx(expected, rel=1e-3)
 
 
-def test_seconds_add_up_and_stand_once_the_training_is_over(learned):
+def test_seconds_grow_from_epoch_to_epoch(learned):
     seconds = list(learned.result.history["seconds"])
     assert seconds == sorted(seconds) and seconds[0] > 0
-    assert seconds[-1] <= learned.result.seconds < time.perf_counter()
+    assert seconds[-1] <= learned.result.seconds
     assert learned.result.earlier_seconds == 0
 
 
@@ -254,7 +254,9 @@ def test_each_of_several_networks_is_a_training_of_its_own(few, tiny_settings, t
     settings = replace(tiny_settings, epochs=1, polish_epochs=0, average_shifts=False)
     seed = derive_seed(settings.seed, 2)
     recorder = Recorder()
+    started = time.perf_counter()
     both = train_in(tmp_path / "both", few, settings, recorder, networks=2)
+    elapsed = time.perf_counter() - started
     assert f"Network 2 of 2, seed {seed}:" in capsys.readouterr().out
     networks = [layer for layer in both.model.layers if isinstance(layer, keras.Model)]
     assert [network.name for network in networks] == ["tiny", "tiny_2"]
@@ -273,7 +275,8 @@ def test_each_of_several_networks_is_a_training_of_its_own(few, tiny_settings, t
     pd.testing.assert_frame_equal(both.history, first)
     assert (tmp_path / "both" / "network_2" / "backup.npz").exists()
     assert both.epochs == 2
-    assert both.seconds >= first["seconds"].iloc[-1] + second["seconds"].iloc[-1]
+    of_rows = first["seconds"].iloc[-1] + second["seconds"].iloc[-1]
+    assert of_rows <= both.seconds <= elapsed  # no second is counted for both
 
 
 # --- What goes wrong ----------------------------------------------------------------------------

@@ -133,6 +133,9 @@ def test_emnist_is_turned_upright(folder, small, ending, capsys):
     assert_same(read(folder), small)
     assert "turned upright" in capsys.readouterr().out
     assert_same(read(folder / f"emnist-digits-test-labels-idx1-ubyte{ending}"), small)
+    mnist = folder / "emnist-mnist"
+    write_idx(mnist, stored, [stem.replace("digits", "mnist") for stem in EMNIST_STEMS])
+    assert_same(read(mnist), small)
 
 
 def test_emnist_tables_are_turned_upright(folder, small, capsys):
@@ -166,6 +169,12 @@ def test_the_data_set_of_the_name_that_is_looked_for(folder, small):
     assert_same(read(folder, "mnist"), small)
     assert_same(read(folder, "fashion_mnist"), other)
     refused(folder, "side by side", "custom")
+
+
+def test_a_whole_data_set_comes_before_single_files_of_others(folder, small):
+    write_idx(folder, small)
+    (folder / "emnist-letters-train-labels-idx1-ubyte").write_bytes(idx_bytes(small.y_train))
+    assert_same(read(folder), small)
 
 
 @pytest.mark.parametrize("missing", range(4))

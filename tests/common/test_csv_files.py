@@ -263,6 +263,12 @@ def test_a_table_of_one_class_is_read(tmp_path, images):
         path = write(tmp_path / "a.csv", table_lines(images, [7] * 25, header))
         assert_read(path, images, [7] * 25)
     noisy = images.copy()
+    noisy[:, -1, -1] = np.arange(25) % 10  # a corner that varies, beside labels that do
+    assert_read(
+        write(tmp_path / "a.csv", table_lines(noisy, list(range(5)) * 5, False)),
+        noisy,
+        list(range(5)) * 5,
+    )
     noisy[:, -1, -1] = np.arange(25)  # more than there are classes: no labels
     assert_read(write(tmp_path / "a.csv", table_lines(noisy, [7] * 25, False)), noisy, [7] * 25)
 

@@ -209,6 +209,14 @@ def test_headers_that_do_not_fit_the_file(tmp_path, small, header, monkeypatch):
         read_npz(path)
 
 
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_both_versions_of_headers_are_read(tmp_path, small, version):
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, small.y_train, version=version)
+    train, _ = read_npz(npz_of_members(tmp_path / "a.npz", small, y_train=buffer.getvalue()))
+    np.testing.assert_array_equal(train.labels, small.y_train)
+
+
 def test_a_member_that_inflates_too_far_is_refused_unread(tmp_path, small, monkeypatch):
     bomb = npy_header(shape=(200_000,)) + bytes(200_000)
     path = npz_of_members(tmp_path / "a.npz", small, y_train=bomb)

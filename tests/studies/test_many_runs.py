@@ -142,6 +142,32 @@ def test_another_place_does_not_make_another_run(storage, made, seeds, tmp_path)
     assert folders == [tmp_path / "runs", tmp_path / "elsewhere" / "runs"]
 
 
+def test_run_that_another_worker_queued_lies_where_this_one_keeps_its_runs(
+    storage, made, seeds, tmp_path
+):
+    """The other may be on another machine, with other folders."""
+    enqueue_next(open_study("study", storage), seeds(1))
+    results = run_all("study", seeds(1, output_dir=tmp_path / "elsewhere"), storage)
+    assert results["seed 1"]["run_folder"].parent == tmp_path / "elsewhere" / "runs"
+    assert made == [1]
+
+
+def test_run_of_another_list_that_waits_is_made_by_its_own_settings(storage, made, seeds):
+    enqueue_next(open_study("study", storage), seeds(5))
+    run_all("study", seeds(1), storage)
+    assert made == [5, 1]
+
+
+def test_time_left_is_shared_by_the_workers(storage, made, seeds):
+    runs = seeds(1, 2, 3, 4)
+    run_all("study", seeds(1), storage)
+    study = open_study("study", storage)
+    enqueue_next(study, runs)
+    study.ask()  # another worker's
+    progress = many_runs.progress_of(study, runs)
+    assert progress == ("study", 1, 4, 7.0 * 3 / 2, "seed 1", 0.901)
+
+
 def test_default_storage_lies_where_the_runs_do(made, seeds, tmp_path):
     output_dir = tmp_path / "50 % {odd} #1?é"
     runs = seeds(1, output_dir=output_dir)

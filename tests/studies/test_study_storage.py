@@ -26,6 +26,8 @@ def test_study_is_opened_again_under_its_name(storage):
     assert len(open_study("a", storage).get_trials()) == 1
     assert len(open_study("b", storage).get_trials()) == 0
     assert open_study("a", storage).direction.name == "MAXIMIZE"
+    # At Optuna's own level, a run that fails prints a traceback beside the one-line error.
+    assert optuna.logging.get_verbosity() == optuna.logging.ERROR
 
 
 def test_heartbeat_is_as_optuna_bears_it(storage):

@@ -31,7 +31,15 @@ def is_running(pid):
         return False
 
 
-def test_clock_starts_when_the_parent_starts_the_process():
+@pytest.fixture
+def ctrl_c():
+    """Let Ctrl-C have its usual meaning, also where the tests were started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_clock_starts_when_the_parent_starts_the_process(ctrl_c):
     before = time.monotonic()
     result = call_in_new_process("label", timed_functions.describe_process, [1, "two"])
     after = time.monotonic()
@@ -98,7 +106,7 @@ def test_folder_that_is_a_file_is_one_line(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks into Linux' /proc")
-def test_ctrl_c_ends_the_process_too(tmp_path):
+def test_ctrl_c_ends_the_process_too(tmp_path, ctrl_c):
     pid_file = tmp_path / "pid"
 
     def press_ctrl_c():
@@ -107,7 +115,7 @@ def test_ctrl_c_ends_the_process_too(tmp_path):
 
     threading.Thread(target=press_ctrl_c).start()
     with pytest.raises(KeyboardInterrupt):
-        call_in_new_process("label", timed_functions.sleep_for_ever, str(pid_file))
+        call_in_new_process("label", timed_functions.be_ended, str(pid_file))
     assert not is_running(int(pid_file.read_text()))
 
 
@@ -116,8 +124,8 @@ def test_process_ends_when_the_program_is_killed(tmp_path):
     pid_file = tmp_path / "pid"
     program = (
         "from studies.timed_runs import call_in_new_process\n"
-        "from tests.studies.timed_functions import sleep_for_ever\n"
-        f"call_in_new_process('label', sleep_for_ever, {str(pid_file)!r})"
+        "from tests.studies.timed_functions import be_ended\n"
+        f"call_in_new_process('label', be_ended, {str(pid_file)!r})"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT)
     try:

@@ -45,6 +45,7 @@ def be_killed(argument, process_started):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def sleep_for_ever(file, process_started):
+def be_ended(file, process_started):
     Path(file).write_text(str(os.getpid()))
     time.sleep(40)  # not for ever: a test that fails waits for it
+    Path(file).write_text("not ended")
