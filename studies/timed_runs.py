@@ -95,7 +95,7 @@ def call_in_new_process(label: str, function: TimedFunction, argument: Any) -> d
     process_started = time.monotonic()
     arguments = (sender, function, argument, process_started)
     process = context.Process(target=_call_and_send, args=arguments)
-    with _inherited_deafness_to_ctrl_c():
+    with _children_ignore_ctrl_c():
         process.start()
     sender.close()  # this end; so that the child's death closes the pipe
     try:
@@ -123,7 +123,7 @@ def _how_it_ended(exit_code: int | None) -> str:
 
 
 @contextmanager
-def _inherited_deafness_to_ctrl_c() -> Iterator[None]:
+def _children_ignore_ctrl_c() -> Iterator[None]:
     """Let a process that is started in the block ignore Ctrl-C, which a terminal sends to both.
 
     Otherwise a process that is still importing would answer with a traceback. This one ends it.
