@@ -110,9 +110,10 @@ def path(may_be_none: bool = False) -> Rule:
         if not isinstance(value, str | os.PathLike) or not str(value) or "\0" in str(value):
             raise UserError(f"{name} must be a path, got {value!r}.")
         try:
-            return str(Path(value).expanduser().resolve())
-        except (OSError, RuntimeError) as error:  # no home folder, a circle of links
-            raise UserError(f"{name} {value} cannot be resolved: {error}.") from error
+            # Links are kept: what they lead to may have a name that says nothing.
+            return os.path.abspath(Path(value).expanduser())  # noqa: PTH100
+        except (OSError, RuntimeError) as error:  # no home folder, no working directory
+            raise UserError(f"{name} {value} cannot be found: {error}.") from error
 
     return Rule("DIR", str, check)
 

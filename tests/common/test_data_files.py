@@ -40,6 +40,7 @@ def test_plain_and_packed_content_is_read_whole(tmp_path, size):
         (gzip.compress(b"content" * 1000)[:-30], "damaged gzip file"),
         (b"\x1f\x8b" + bytes(100), "damaged gzip file"),
         (b"\x1f\x8b", "damaged gzip file"),
+        (gzip.compress(b"content")[:10] + b"\xff" * 100, "damaged gzip file"),
     ],
 )
 def test_what_is_no_data_is_named(tmp_path, content, message):

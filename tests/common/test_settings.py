@@ -96,6 +96,12 @@ def test_the_home_folder_is_understood(tmp_path, monkeypatch):
     assert make_settings(data_dir="~/digits").data_dir == str(tmp_path / "digits")
 
 
+def test_a_link_keeps_its_name_which_may_say_what_the_data_are(tmp_path):
+    (tmp_path / "blob-1234").write_text("")
+    (tmp_path / "train.csv").symlink_to(tmp_path / "blob-1234")
+    assert make_settings(data_dir=tmp_path / "train.csv").data_dir == str(tmp_path / "train.csv")
+
+
 def test_every_setting_says_what_it_is():
     for field in dataclasses.fields(Settings):
         assert field.metadata["help"] and field.metadata["group"]
