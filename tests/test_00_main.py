@@ -332,6 +332,7 @@ def test_nothing_that_the_user_has_configured_changes_the_result(tmp_path):
     }
     (home / "keras.json").write_text(json.dumps(configuration))
     flags = ["--dataset=digits", "--architecture=keras_example", "--epochs=1", "--polish-epochs=0"]
+    flags += ["--optimizer=adam", "--batch-size=500", "--average-shifts=false"]  # to be quick
     flags += ["--networks=2", "--precision=float32", "--figures=none"]
     answer = start(
         *flags,
