@@ -13,6 +13,7 @@ from PIL import Image
 
 import _05_model_plot
 from _00_main import run
+from _02_data_preprocess import preprocess
 from _05_model_plot import (
     draw,
     main,
@@ -32,8 +33,8 @@ QUICK = [name for name, spec in FIGURES.items() if not spec.is_slow]
 
 @pytest.fixture(scope="module")
 def finished_folder(tmp_path_factory, tiny_architecture):
-    """Return the folder of a finished run without figures."""
-    return run(make_tiny_settings(tmp_path_factory.mktemp("finished"))).run_folder
+    """Return the folder of a finished run without figures, with a seed of its own."""
+    return run(make_tiny_settings(tmp_path_factory.mktemp("finished"), seed=5)).run_folder
 
 
 @pytest.fixture(scope="module")
@@ -88,17 +89,17 @@ def test_a_run_draws_as_much_as_it_is_told(folder, finished_run, drawings, exten
 
 
 def test_real_figures_are_saved_with_their_titles(folder, finished_run, capsys):
-    draw(folder, finished_run, ["per_class", "misclassified"])
+    draw(folder, finished_run, ["per_class", "confusion_matrix"])
     n_wrong = json.loads((folder / "metrics.json").read_text())["n_misclassified"]
-    with Image.open(folder / "misclassified.png") as image:
-        assert f" {n_wrong})" in image.text["Title"] and "\n" not in image.text["Title"]
-        assert min(image.size) > 250
+    with Image.open(folder / "confusion_matrix.png") as image:
+        title = f"Confusion matrix: {n_wrong} of 360 test images misclassified"
+        assert image.text["Title"] == title and image.size == (900, 780)
     printed = capsys.readouterr().out
     report = folder / "report.html"
-    assert printed == f"Figures:        per_class misclassified \nReport:         {report}\n"
+    assert printed == f"Figures:        per_class confusion_matrix \nReport:         {report}\n"
 
 
-def test_the_run_that_is_read_is_the_run_that_was_made(finished_folder, finished_run):
+def test_the_run_that_is_read_is_the_run_that_was_made(finished_folder, finished_run, digits):
     metrics = json.loads((finished_folder / "metrics.json").read_text())
     assert finished_run.metrics == metrics and metrics["n_misclassified"] > 0
     assert list(finished_run.history["epoch"]) == [1, 2, 3]
@@ -107,6 +108,8 @@ def test_the_run_that_is_read_is_the_run_that_was_made(finished_folder, finished
     of_true_class = probabilities[np.arange(len(labels)), labels]
     assert -np.log(of_true_class).mean() == pytest.approx(metrics["test_loss"], rel=1e-4)
     assert (probabilities.argmax(axis=1) != labels).sum() == metrics["n_misclassified"]
+    for drawn, split in zip(finished_run.splits, preprocess(digits, 0.1, seed=5), strict=True):
+        np.testing.assert_array_equal(drawn, split)
     assert finished_run.network.name == "tiny"  # without the average over shifts
     for name in ("rotation", "zoom", "shift", "shear"):
         value = getattr(finished_run.augmentation, name)
@@ -229,9 +232,12 @@ def test_a_mistyped_command_is_answered_before_anything_is_read(folder, argument
     assert message in str(caught.value)
 
 
-def test_a_layer_or_image_that_is_not_there(folder):
+def test_a_layer_or_image_that_is_not_there(folder, finished_run):
     with pytest.raises(UserError, match=r"unknown layer for filters 'nope'. Valid: conv2d"):
         main([str(folder), "filters", "--layer", "nope"])
+    layer = next(layer.name for layer in finished_run.network.layers if "conv2d" in layer.name)
+    with pytest.raises(UserError, match="'samples' takes no --layer"):  # before any is drawn
+        main([str(folder), "filters", "samples", "--layer", layer])
     with pytest.raises(UserError, match=r"--image must be from 0 to 359, got 360"):
         main([str(folder), "activations", "--image", "360"])
     assert pictures(folder) == set()

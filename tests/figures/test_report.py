@@ -144,7 +144,8 @@ def test_report_of_a_run_of_an_earlier_version(folder, known_run):
     description = known_run.description._replace(settings=settings, machine={}, git_commit=None)
     page = Page(write(folder, known_run._replace(description=description)))
     assert page.tables[1][0] == ["dataset", "digits"] and page.tables[2] == []
-    assert "None" not in page.text
+    assert "None" not in page.text and "one after another" not in page.text
+    assert "means over its shifts" not in page.text
 
 
 def test_report_shows_figures_of_other_layers_after_the_first(folder, known_run):

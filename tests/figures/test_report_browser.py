@@ -34,6 +34,9 @@ def browser():
         chromium.close()
 
 
+ON_A_DESKTOP = pytest.mark.parametrize("page", ["desktop"], indirect=True)
+
+
 @pytest.fixture(params=SIZES)
 def page(request, browser):
     width, height = SIZES[request.param]
@@ -42,6 +45,7 @@ def page(request, browser):
     page.close()
 
 
+@ON_A_DESKTOP
 def test_no_console_message_and_no_request_but_for_the_page(page, report):
     messages, requests = [], []
     page.on("console", lambda message: messages.append(message.text))
@@ -79,6 +83,7 @@ def test_nothing_but_tables_scrolls_sideways(page, report):
     assert page.evaluate(overflow) <= 0
 
 
+@ON_A_DESKTOP
 def test_the_command_is_one_line_to_copy(page, report):
     page.goto(report.as_uri())
     select = "getSelection().selectAllChildren(document.querySelector('pre'))"
@@ -105,6 +110,7 @@ CONTRAST = """element => {
 }"""
 
 
+@ON_A_DESKTOP
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast_in_the_light_and_in_the_dark(page, report, scheme):
     page.emulate_media(color_scheme=scheme)

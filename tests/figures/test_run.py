@@ -15,6 +15,7 @@ from figures.run import (
     rank_misclassified,
     smoothed_label_entropy,
 )
+from figures.style import BLUE, ORANGE
 
 HISTORY = pd.DataFrame(
     [
@@ -46,6 +47,9 @@ def test_curves_show_the_history_and_mark_the_polish():
     np.testing.assert_allclose(loss.lines[1].get_ydata(), [0.4, 0.05, 0.1])
     np.testing.assert_array_equal(loss.lines[1].get_xdata(), [1, 2, 3])
     assert loss.get_yscale() == "log"
+    for panel in (loss, accuracy):
+        looks = {(line.get_color(), line.get_marker()) for line in panel.lines[:2]}
+        assert looks == {(BLUE, "o"), (ORANGE, "s")}
     np.testing.assert_allclose(rate.lines[0].get_ydata(), [3e-3, 2e-3, 1e-3])
     for panel in (loss, accuracy, rate):
         (shade,) = panel.patches
