@@ -33,6 +33,7 @@ import numpy as np
 from common.array_files import read_arrays
 from common.data import Arrays, sha256_of
 from common.data_files import is_file, is_folder
+from common.keras_start import keras_home
 from common.safe_files import remove_if_there, write_atomically
 from common.user_error import UserError, unknown_name
 
@@ -220,9 +221,9 @@ def _load_keras(name: str) -> Arrays:
 def _delete_keras_files(name: str) -> None:
     """Delete a download that Keras left behind, so that the next run does not meet it again."""
     if name == "fashion_mnist":
-        shutil.rmtree(_keras_home() / "datasets" / "fashion-mnist", ignore_errors=True)
+        shutil.rmtree(keras_home() / "datasets" / "fashion-mnist", ignore_errors=True)
     else:
-        path = _keras_home() / "datasets" / f"{name}.npz"
+        path = keras_home() / "datasets" / f"{name}.npz"
         if is_file(path):
             remove_if_there(path)
 
@@ -281,15 +282,7 @@ def _network_timeout() -> Iterator[None]:
 
 def cache_path(name: str) -> Path:
     """Return where the verified arrays of `name` are kept."""
-    return _keras_home() / "datasets" / f"verified-{name}.npz"
-
-
-def _keras_home() -> Path:
-    """Return Keras' own folder, without importing Keras."""
-    try:
-        return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    except RuntimeError:  # a user without a home folder, as in some containers
-        return Path(tempfile.gettempdir(), ".keras")  # as Keras does
+    return keras_home() / "datasets" / f"verified-{name}.npz"
 
 
 def _load_cache(path: Path, name: str) -> Arrays | None:

@@ -92,7 +92,7 @@ def _without_users_configuration() -> Iterator[None]:
     Raises:
         UserError: there is no place for temporary files.
     """
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser()
+    home = keras_home()
     try:
         empty = tempfile.TemporaryDirectory()
     except OSError as error:
@@ -101,6 +101,14 @@ def _without_users_configuration() -> Iterator[None]:
         yield
     # Where keras.datasets keeps its downloads: for this, Keras has no public function.
     sys.modules["keras.src.backend.config"]._KERAS_DIR = str(home)  # type: ignore
+
+
+def keras_home() -> Path:
+    """Return Keras' own folder, without importing Keras."""
+    try:
+        return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    except RuntimeError:  # a user without a home folder, as in some containers
+        return Path(tempfile.gettempdir(), ".keras")  # as Keras does
 
 
 @contextmanager

@@ -4,8 +4,8 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 from common.streams import without_startup_chatter
@@ -13,6 +13,7 @@ from common.streams import without_startup_chatter
 CPU_INFO = Path("/proc/cpuinfo")
 # Flags of x86 processors that multiply bfloat16 in hardware.
 BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
+BFLOAT16_CAPABILITY = 8.0  # NVIDIA's Ampere and later
 FASTER = 1.3  # how much faster bfloat16 must be measured to be chosen
 
 
@@ -23,7 +24,7 @@ def describe_machine(precision: str) -> dict[str, str | int]:
 
     name = keras.backend.backend()
     return {
-        "backend": f"{name} {version(name)}",
+        "backend": f"{name} {sys.modules[name].__version__}",
         "device": ", ".join(gpu_names()) or f"CPU ({_processor_name()})",
         "threads": _usable_cores(),
         "precision": precision,
@@ -40,8 +41,9 @@ def describe_machine(precision: str) -> dict[str, str | int]:
 def choose_precision(wanted: str) -> tuple[str, str]:
     """Return the precision to train in, and in a few words why.
 
-    `auto` is mixed_bfloat16 where the machine computes it faster, else float32. A CPU's flags say
-    so for TensorFlow, whose kernels use them; elsewhere a convolution is timed in both.
+    `auto` is mixed_bfloat16 where the machine computes it faster, else float32. NVIDIA GPUs do
+    since the compute capability 8; a CPU's flags say so for TensorFlow, whose kernels use them.
+    Where nothing tells, a convolution is timed in both.
 
     Args:
         wanted: auto, float32 or mixed_bfloat16.
@@ -50,6 +52,10 @@ def choose_precision(wanted: str) -> tuple[str, str]:
 
     if wanted != "auto":
         return wanted, "as set"
+    if capabilities := _gpu_capabilities():
+        if min(capabilities) >= BFLOAT16_CAPABILITY:
+            return "mixed_bfloat16", "this GPU has bfloat16 units"
+        return "float32", "this GPU has no bfloat16 units"
     flags = _processor_flags()
     if keras.backend.backend() == "tensorflow" and flags and not gpu_names():
         found = sorted(BFLOAT16_FLAGS & flags)
@@ -88,6 +94,30 @@ def _convolution_seconds(dtype: str) -> float:
 
 
 # --- Graphics processors ------------------------------------------------------------------------
+
+
+def _gpu_capabilities() -> list[float]:
+    """Return the compute capability of each NVIDIA GPU in use, such as 8.0; empty for others."""
+    import keras
+
+    match keras.backend.backend():
+        case "tensorflow":
+            import tensorflow as tf
+
+            gpus = tf.config.list_physical_devices("GPU")
+            details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+            versions = [detail.get("compute_capability") for detail in details]
+        case "jax":
+            import jax
+
+            versions = [getattr(d, "compute_capability", None) for d in jax.devices()]
+        case _:
+            import torch
+
+            count = torch.cuda.device_count()
+            versions = [torch.cuda.get_device_capability(i) for i in range(count)]
+    # (9, 0) or "9.0"
+    return [float(v if isinstance(v, str) else f"{v[0]}.{v[1]}") for v in versions if v]
 
 
 def idle_gpu_hint() -> str | None:

@@ -60,11 +60,19 @@ def number(expected: str, is_valid: Callable[[float], bool]) -> Rule:
 
     def check(name: str, value: Any) -> float:
         is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or not is_valid(float(value)):
+        if not is_number or not _is_finite(value) or not is_valid(float(value)):
             raise UserError(f"{name} must be a number {expected}, got {value!r}.")
         return float(value)
 
     return Rule("X", _parser_of(float), check)
+
+
+def _is_finite(value: Any) -> bool:
+    """Return whether a number is finite as a float, too."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def one_of(*names: str) -> Rule:
@@ -181,8 +189,8 @@ class Settings:
 
 
 SETTING_NAMES = tuple(field.name for field in dataclasses.fields(Settings))
-# These say where and how, not what is trained: `--resume` takes them, and the record leaves them
-# out, as they may name the user's folders.
+# These never shape the result (as precision does): `--resume` takes them, and the record leaves
+# them out, as they may name the user's folders.
 PLACE_NAMES = ("data_dir", "output_dir", "figures", "show")
 
 

@@ -157,3 +157,12 @@ def test_matplotlib_is_imported_whatever_a_notebook_has_set(at_import, monkeypat
         keras_start._import_matplotlib()
     assert seen == [None] and os.environ["MPLBACKEND"] == "module://not_installed"
     assert matplotlib is not None
+
+
+def test_a_user_without_a_home_folder_has_keras_folder_among_temporary_files(monkeypatch):
+    def no_home(_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("KERAS_HOME")
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    assert keras_start.keras_home() == Path(keras_start.tempfile.gettempdir(), ".keras")

@@ -31,6 +31,7 @@ def cpu_with(monkeypatch, tmp_path):
         info.write_text(f"processor\t: 0\nmodel name\t: X\nflags\t\t: {flags}\n")
         monkeypatch.setattr(machine, "CPU_INFO", info)
         monkeypatch.setattr(machine, "gpu_names", list)
+        monkeypatch.setattr(machine, "_gpu_capabilities", list)
         monkeypatch.setattr(keras.backend, "backend", lambda: backend)
 
     return replace
@@ -68,8 +69,28 @@ def test_where_no_flags_tell_a_convolution_is_timed(monkeypatch, cpu_with, secon
         chosen, reason = machine.choose_precision("auto")
         assert chosen == precision and reason.startswith("bfloat16 computes")
     cpu_with("fpu")
-    monkeypatch.setattr(machine, "gpu_names", lambda: ["NVIDIA H100"])  # the flags are the CPU's
+    monkeypatch.setattr(machine, "gpu_names", lambda: ["Apple M4"])  # the flags are the CPU's
     assert machine.choose_precision("auto")[0] == precision
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [([9.0], "mixed_bfloat16"), ([8.0, 9.0], "mixed_bfloat16"), ([7.5, 9.0], "float32")],
+)
+def test_an_nvidia_gpu_tells_by_its_capability(monkeypatch, capabilities, precision):
+    monkeypatch.setattr(machine, "_gpu_capabilities", lambda: capabilities)
+    monkeypatch.setattr(machine, "_convolution_seconds", None)  # nothing is timed
+    assert machine.choose_precision("auto")[0] == precision
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's devices")
+def test_capabilities_are_read_from_tensorflows_devices(monkeypatch):
+    import tensorflow as tf
+
+    details = {"a": {"compute_capability": (9, 0)}, "b": {}, "c": {"compute_capability": (7, 5)}}
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: list(details))
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", details.__getitem__)
+    assert machine._gpu_capabilities() == [9.0, 7.5]
 
 
 def test_a_convolution_can_be_timed_in_both():

@@ -47,6 +47,7 @@ def test_settings_have_no_defaults_of_their_own():
         ({"polish_epochs": -1}, "polish_epochs must be a whole number, 0 or greater"),
         ({"seed": 2**32}, "seed must be below 4294967296"),
         ({"learning_rate": float("inf")}, "learning_rate must be a number greater than 0"),
+        ({"rotation": 10**400}, "rotation must be a number 0 or greater"),
         ({"learning_rate": 0.0}, "learning_rate must be a number greater than 0"),
         ({"learning_rate": False}, "learning_rate must be a number greater than 0, got False"),
         ({"rotation": -1}, "rotation must be a number 0 or greater"),
