@@ -18,12 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from _00_main import make_settings, run, settings_to_resume
+from _01_data_loader import load_data
+from common.data import sha256_of
+from common.machine import describe_machine
 from common.run_folder import create_run_folder
 from common.safe_files import read_json
 from common.settings import Settings
 from common.streams import tolerant_streams
 from common.user_error import UserError
 from studies.progress import Progress, estimate_seconds_left, show_progress
+from studies.same_settings import decisive_settings, in_one_precision, is_folder_of
 from studies.study_storage import (
     HEARTBEAT_SECONDS,
     MISSED_HEARTBEATS,
@@ -37,8 +41,6 @@ if TYPE_CHECKING:
 
 COUNTING_STATES = ("WAITING", "RUNNING", "COMPLETE")
 LOOK_AGAIN_SECONDS = 5  # how often a worker that has nothing to do looks at the others
-# Where and how a run is made: another folder or other figures do not make it another run.
-CHANGE_NOTHING = ("output_dir", "figures", "show")
 
 
 @tolerant_streams()
@@ -70,6 +72,7 @@ def run_all(
         storage = default_storage(Path(next(iter(runs.values())).output_dir) / "runs")
     study = open_study(study_name, storage, heartbeat_seconds)
     with storage_errors(storage):
+        runs = in_one_precision(study, runs)
         while True:
             check_settings(study, runs)  # each time: another worker may have queued others
             show_progress(progress_of(study, runs))
@@ -112,14 +115,9 @@ def check_settings(study: "optuna.Study", runs: Mapping[str, Settings]) -> None:
 def _is_of(trial: "optuna.trial.FrozenTrial", label: str, settings: Settings) -> bool:
     """Return whether a trial is of this label and of settings that give the same result."""
     saved = trial.user_attrs.get("settings", {})
-    return trial.user_attrs.get("label") == label and _decisive(saved) == _decisive(
+    return trial.user_attrs.get("label") == label and decisive_settings(saved) == decisive_settings(
         dataclasses.asdict(settings)
     )
-
-
-def _decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that decide what comes out of a run."""
-    return {name: value for name, value in settings.items() if name not in CHANGE_NOTHING}
 
 
 def enqueue_next(study: "optuna.Study", runs: Mapping[str, Settings]) -> bool:
@@ -213,8 +211,7 @@ def make_run(trial: "optuna.Trial", runs: Mapping[str, Settings]) -> float:
     if counting is None or counting.number != trial.number:
         raise optuna.TrialPruned
     print(f"\n=== {trial.study.study_name}: {label} ===", flush=True)
-    # Those of this worker, whose folders are right for its machine, if it has the label.
-    settings = runs.get(label) or make_settings(**trial.user_attrs["settings"])
+    settings = runs.get(label) or settings_of_another_list(trial, runs)
     folder = open_run_folder(trial, settings)
     if (folder / "metrics.json").exists():  # the worker was killed after the run's last step
         metrics = read_json(folder / "metrics.json")
@@ -222,6 +219,15 @@ def make_run(trial: "optuna.Trial", runs: Mapping[str, Settings]) -> float:
         metrics = run(settings_to_resume(folder, {}), resume_folder=folder).metrics
     trial.set_user_attr("metrics", metrics)
     return metrics["val_accuracy"]
+
+
+def settings_of_another_list(trial: "optuna.Trial", runs: Mapping[str, Settings]) -> Settings:
+    """Return the settings of a run that only another worker has listed, in folders of this one."""
+    saved, of_this_worker = trial.user_attrs["settings"], next(iter(runs.values()))
+    folders: dict[str, str | None] = {"output_dir": of_this_worker.output_dir}
+    if saved["dataset"] == of_this_worker.dataset:
+        folders["data_dir"] = of_this_worker.data_dir
+    return make_settings(**{**saved, **folders})
 
 
 def open_run_folder(trial: "optuna.Trial", settings: Settings) -> Path:
@@ -235,21 +241,13 @@ def open_run_folder(trial: "optuna.Trial", settings: Settings) -> Path:
     load_keras()
     import keras
 
-    from _01_data_loader import load_data
-    from common.data import sha256_of
-    from common.machine import choose_precision, describe_machine
-
     keras.backend.clear_session()  # or memory grows with each model
     begun = trial.user_attrs.get("run_folder")
-    if begun and (Path(begun) / "settings.json").exists():
+    if begun and is_folder_of(Path(begun), settings):
         return Path(begun)
-    precision, _ = choose_precision(settings.precision)
     arrays = load_data(settings.dataset, settings.data_dir)
-    folder = create_run_folder(
-        dataclasses.replace(settings, precision=precision),
-        describe_machine(precision),
-        sha256_of(*arrays),
-    )
+    machine = describe_machine(settings.precision)
+    folder = create_run_folder(settings, machine, sha256_of(*arrays))
     trial.set_user_attr("run_folder", str(folder))
     return folder
 

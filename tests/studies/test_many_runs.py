@@ -11,7 +11,7 @@ import pytest
 
 from _00_main import make_settings
 from common.user_error import UserError
-from studies import many_runs
+from studies import many_runs, same_settings
 from studies.many_runs import (
     counting_trials,
     enqueue_next,
@@ -66,7 +66,8 @@ def seeds(tmp_path):
     """Return a function that makes settings by label, for some seeds."""
     return lambda *numbers, **changes: {
         f"seed {number}": make_settings(
-            **{"seed": number, "dataset": "digits", "output_dir": tmp_path} | changes
+            **{"seed": number, "dataset": "digits", "output_dir": tmp_path, "precision": "float32"}
+            | changes
         )
         for number in numbers
     }
@@ -112,8 +113,10 @@ def test_same_label_with_other_settings_is_refused_before_anything_is_run(storag
     run_all("study", {"a": first}, storage)
     with pytest.raises(UserError, match="holds 'a' with other settings.*--study"):
         run_all("study", {"b": third, "a": second}, storage)
+    custom = replace(first, dataset="custom", data_dir="here")
+    enqueue_next(open_study("own data", storage), {"a": custom})
     with pytest.raises(UserError, match="holds 'a' with other settings"):
-        run_all("study", {"a": replace(first, data_dir="elsewhere")}, storage)
+        run_all("own data", {"a": replace(custom, data_dir="elsewhere")}, storage)
     assert made == [1]
     run_all("another study", {"a": second}, storage)
     assert made == [1, 2]
@@ -156,6 +159,45 @@ def test_run_of_another_list_that_waits_is_made_by_its_own_settings(storage, mad
     enqueue_next(open_study("study", storage), seeds(5))
     run_all("study", seeds(1), storage)
     assert made == [5, 1]
+
+
+def test_published_data_may_lie_elsewhere_on_another_machine(storage, seeds):
+    first = seeds(1, dataset="mnist", data_dir="here")["seed 1"]
+    enqueue_next(open_study("mnist", storage), {"a": first})
+    many_runs.check_settings(
+        open_study("mnist", storage), {"a": replace(first, data_dir="elsewhere")}
+    )
+
+
+def test_run_of_another_list_is_made_in_this_workers_folder(storage, made, seeds, tmp_path):
+    enqueue_next(open_study("study", storage), seeds(5, output_dir="/nowhere"))
+    run_all("study", seeds(1), storage)
+    assert made == [5, 1] and len(list((tmp_path / "runs").glob("*-seed5"))) == 1
+
+
+def test_all_workers_train_in_the_precision_that_suited_the_first(
+    storage, made, seeds, monkeypatch
+):
+    for wanted in ("mixed_bfloat16", "float32"):  # as on two machines
+        choice = (wanted, "")
+        monkeypatch.setattr(same_settings, "choose_precision", lambda _, choice=choice: choice)
+        number = len(made) + 1
+        results = run_all("study", seeds(number, precision="auto"), storage)
+        saved = json.loads((results[f"seed {number}"]["run_folder"] / "settings.json").read_text())
+        assert saved["settings"]["precision"] == "mixed_bfloat16"
+
+
+def test_folder_of_another_run_is_not_gone_on_with(storage, made, seeds, monkeypatch):
+    """Two machines may give two runs the same path."""
+    with monkeypatch.context() as patch:
+        patch.setattr(many_runs, "run", fail)
+        with pytest.raises(UserError):
+            run_all("study", seeds(1), storage)
+    (trial,) = open_study("study", storage).get_trials()
+    path = Path(trial.user_attrs["run_folder"]) / "settings.json"
+    path.write_text(path.read_text().replace('"epochs": 5', '"epochs": 6'))
+    folder = run_all("study", seeds(1), storage)["seed 1"]["run_folder"]
+    assert folder != path.parent and made == [1]
 
 
 def test_time_left_is_shared_by_the_workers(storage, made, seeds):
