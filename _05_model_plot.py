@@ -20,7 +20,7 @@ from typing import Any
 PROJECT_DIR = Path(__file__).resolve().parent
 sys.path.insert(0, str(PROJECT_DIR))  # PYTHONSAFEPATH leaves it out
 
-from common.command_line import Parser, exit_if_missing, run_program
+from common.command_line import Parser, exit_if_missing, python_command, run_program
 from common.keras_start import load_keras, prepare
 from common.safe_files import read_json, write_atomically
 from common.settings import Settings
@@ -113,7 +113,12 @@ def plot_run(
     if extent == "none":
         return
     run = gather(folder, model, splits, probabilities)
-    draw(folder, run, choose_figures(run.network, extent), show=show)
+    try:
+        draw(folder, run, choose_figures(run.network, extent), show=show)
+    except KeyboardInterrupt:
+        command = python_command("_05_model_plot.py", folder)
+        print(f"\nThe run is complete. Its figures: {command}", file=sys.stderr)
+        raise
 
 
 def gather(

@@ -88,6 +88,22 @@ def test_a_run_draws_as_much_as_it_is_told(folder, finished_run, drawings, exten
         assert options == FigureOptions()
 
 
+def test_ctrl_c_while_drawing_names_the_command_that_draws_the_rest(
+    folder, finished_run, monkeypatch, capsys
+):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(FIGURES, "curves", FIGURES["curves"]._replace(draw=interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        plot_run(
+            folder, finished_run.network, finished_run.splits, finished_run.probabilities, "quick"
+        )
+    error = capsys.readouterr().err
+    assert "The run is complete. Its figures: python " in error
+    assert f"_05_model_plot.py {folder}" in error
+
+
 def test_real_figures_are_saved_with_their_titles(folder, finished_run, capsys):
     draw(folder, finished_run, ["per_class", "confusion_matrix"])
     n_wrong = json.loads((folder / "metrics.json").read_text())["n_misclassified"]
