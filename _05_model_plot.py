@@ -65,8 +65,8 @@ with exit_if_missing():  # without `pip install`, one line
     from _03_model_training import IMAGE_SHAPE, evaluate
     from architectures import ARCHITECTURES, import_architecture, problem_of
     from architectures.averaging import network_of
-    from common.data import Splits, sha256_of
-    from common.run_folder import Description, read_finished, read_history
+    from common.data import Splits
+    from common.run_folder import Description, check_same_data, read_finished, read_history
     from figures.catalogue import (
         DEFAULT_OPTIONS,
         FIGURES,
@@ -237,11 +237,7 @@ def load_splits_of(description: Description, folder: Path, data_dir: str | None)
         if data_dir is None and place is not None:
             raise UserError(f"{error} If the data have moved, add --data-dir DIR.") from error
         raise
-    if description.data_sha256 not in (None, sha256_of(*arrays)):
-        raise UserError(
-            f"the run in {folder} was made with other data than those in "
-            f"{place or 'the sources of ' + settings['dataset']}. Give the same with --data-dir."
-        )
+    check_same_data(folder, arrays, place)
     return preprocess(arrays, settings["val_size"], settings["seed"])
 
 

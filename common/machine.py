@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from common.streams import without_startup_chatter
 
@@ -17,6 +18,13 @@ BFLOAT16_CAPABILITY = 8.0  # NVIDIA's Ampere and later
 FASTER = 1.3  # how much faster bfloat16 must be measured to be chosen
 
 
+class Gpu(NamedTuple):
+    """An accelerator that the back end can use."""
+
+    name: str
+    capability: float | None  # NVIDIA's compute capability, such as 8.0; None for others
+
+
 def describe_machine(precision: str) -> dict[str, str | int]:
     """Return what the training runs on: back end, device, CPU threads, precision, versions."""
     import keras
@@ -25,7 +33,7 @@ def describe_machine(precision: str) -> dict[str, str | int]:
     name = keras.backend.backend()
     return {
         "backend": f"{name} {sys.modules[name].__version__}",
-        "device": ", ".join(gpu_names()) or f"CPU ({_processor_name()})",
+        "device": ", ".join(gpu.name for gpu in find_gpus()) or f"CPU ({_processor_name()})",
         "threads": _usable_cores(),
         "precision": precision,
         "keras": keras.version(),
@@ -52,12 +60,13 @@ def choose_precision(wanted: str) -> tuple[str, str]:
 
     if wanted != "auto":
         return wanted, "as set"
-    if capabilities := _gpu_capabilities():
+    gpus, flags = find_gpus(), _processor_flags()
+    capabilities = [gpu.capability for gpu in gpus if gpu.capability is not None]
+    if capabilities:
         if min(capabilities) >= BFLOAT16_CAPABILITY:
             return "mixed_bfloat16", "this GPU has bfloat16 units"
         return "float32", "this GPU has no bfloat16 units"
-    flags = _processor_flags()
-    if keras.backend.backend() == "tensorflow" and flags and not gpu_names():
+    if keras.backend.backend() == "tensorflow" and flags and not gpus:
         found = sorted(BFLOAT16_FLAGS & flags)
         if found:
             return "mixed_bfloat16", f"this CPU has {found[0]}"
@@ -96,35 +105,11 @@ def _convolution_seconds(dtype: str) -> float:
 # --- Graphics processors ------------------------------------------------------------------------
 
 
-def _gpu_capabilities() -> list[float]:
-    """Return the compute capability of each NVIDIA GPU in use, such as 8.0; empty for others."""
-    import keras
-
-    match keras.backend.backend():
-        case "tensorflow":
-            import tensorflow as tf
-
-            gpus = tf.config.list_physical_devices("GPU")
-            details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-            versions = [detail.get("compute_capability") for detail in details]
-        case "jax":
-            import jax
-
-            versions = [getattr(d, "compute_capability", None) for d in jax.devices()]
-        case _:
-            import torch
-
-            count = torch.cuda.device_count()
-            versions = [torch.cuda.get_device_capability(i) for i in range(count)]
-    # (9, 0) or "9.0"
-    return [float(v if isinstance(v, str) else f"{v[0]}.{v[1]}") for v in versions if v]
-
-
 def idle_gpu_hint() -> str | None:
     """Return why an NVIDIA GPU of this machine stays unused, and what to install; None if fine."""
     import keras
 
-    if gpu_names() or gpus_are_hidden() or not (gpus := _nvidia_gpus()):
+    if find_gpus() or gpus_are_hidden() or not (gpus := _nvidia_gpus()):
         return None
     if platform.system() == "Windows":
         remedy = "TensorFlow uses GPUs on Windows only inside WSL 2: install and run it there"
@@ -148,7 +133,7 @@ def gpus_are_hidden() -> bool:
     )
 
 
-def gpu_names() -> list[str]:
+def find_gpus() -> list[Gpu]:
     """Return the accelerators that the back end can use."""
     import keras
 
@@ -158,16 +143,33 @@ def gpu_names() -> list[str]:
 
             with without_startup_chatter():
                 devices = tf.config.list_physical_devices("GPU")
-            details = [tf.config.experimental.get_device_details(gpu) for gpu in devices]
-            return [detail.get("device_name", "GPU") for detail in details]
+            details = [tf.config.experimental.get_device_details(device) for device in devices]
+            return [
+                Gpu(one.get("device_name", "GPU"), _capability(one.get("compute_capability")))
+                for one in details
+            ]
         case "jax":
             import jax
 
-            return [d.device_kind for d in jax.devices() if d.platform != "cpu"]
+            return [
+                Gpu(one.device_kind, _capability(getattr(one, "compute_capability", None)))
+                for one in jax.devices()
+                if one.platform != "cpu"
+            ]
         case _:
             import torch
 
-            return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+            return [
+                Gpu(torch.cuda.get_device_name(i), _capability(torch.cuda.get_device_capability(i)))
+                for i in range(torch.cuda.device_count())
+            ]
+
+
+def _capability(version: tuple[int, int] | str | None) -> float | None:
+    """Return a compute capability as a number: (9, 0), or "9.0", as 9.0."""
+    if version is None:
+        return None
+    return float(version if isinstance(version, str) else f"{version[0]}.{version[1]}")
 
 
 def _nvidia_gpus() -> str:

@@ -55,16 +55,9 @@ def open_or_create(
         UserError: the data are others than those that the interrupted run began with, or a new
             folder cannot be written.
     """
-    data_sha256 = sha256_of(*arrays)
     if resume_folder is None:
-        return create_run_folder(settings, machine, data_sha256)
-    expected = read_description(resume_folder).data_sha256
-    if expected not in (None, data_sha256):
-        where = settings.data_dir or f"the sources of {settings.dataset}"
-        raise UserError(
-            f"the run in {resume_folder} began with other data than those in {where}. Give the "
-            "same with --data-dir."
-        )
+        return create_run_folder(settings, machine, sha256_of(*arrays))
+    check_same_data(resume_folder, arrays, settings.data_dir)
     return resume_folder
 
 
@@ -217,6 +210,24 @@ def hint_when_interrupted(folder: Path) -> Iterator[None]:
         raise
     except UserError as error:
         raise UserError(f"{error} Then go on with: {resume_command(folder)}") from error
+
+
+def check_same_data(folder: Path, arrays: Arrays, data_dir: str | None) -> None:
+    """Check that arrays are those that a run was begun with.
+
+    Args:
+        data_dir: where they are from; None: from the public sources.
+
+    Raises:
+        UserError: they are others.
+    """
+    description = read_description(folder)
+    if description.data_sha256 not in (None, sha256_of(*arrays)):
+        where = data_dir or f"the sources of {description.settings.get('dataset')}"
+        raise UserError(
+            f"the run in {folder} was begun with other data than those in {where}. Give the same "
+            "with --data-dir."
+        )
 
 
 def output_dir_of(folder: Path) -> Path:

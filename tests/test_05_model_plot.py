@@ -308,7 +308,7 @@ def test_data_other_than_the_runs_are_refused(folder_of_moved_data, tmp_path):
     with pytest.raises(UserError) as caught:
         read_run(folder_of_moved_data, str(tmp_path / "other.npz"))
     assert str(caught.value) == (
-        f"the run in {folder_of_moved_data} was made with other data than those in "
+        f"the run in {folder_of_moved_data} was begun with other data than those in "
         f"{tmp_path / 'other.npz'}. Give the same with --data-dir."
     )
 

@@ -4,6 +4,7 @@ import keras
 import pytest
 
 from common import machine
+from common.machine import Gpu
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +31,7 @@ def cpu_with(monkeypatch, tmp_path):
         info = tmp_path / "cpuinfo"
         info.write_text(f"processor\t: 0\nmodel name\t: X\nflags\t\t: {flags}\n")
         monkeypatch.setattr(machine, "CPU_INFO", info)
-        monkeypatch.setattr(machine, "gpu_names", list)
-        monkeypatch.setattr(machine, "_gpu_capabilities", list)
+        monkeypatch.setattr(machine, "find_gpus", list)
         monkeypatch.setattr(keras.backend, "backend", lambda: backend)
 
     return replace
@@ -69,7 +69,9 @@ def test_where_no_flags_tell_a_convolution_is_timed(monkeypatch, cpu_with, secon
         chosen, reason = machine.choose_precision("auto")
         assert chosen == precision and reason.startswith("bfloat16 computes")
     cpu_with("fpu")
-    monkeypatch.setattr(machine, "gpu_names", lambda: ["Apple M4"])  # the flags are the CPU's
+    monkeypatch.setattr(
+        machine, "find_gpus", lambda: [Gpu("Apple M4", None)]
+    )  # the flags are the CPU's
     assert machine.choose_precision("auto")[0] == precision
 
 
@@ -78,19 +80,20 @@ def test_where_no_flags_tell_a_convolution_is_timed(monkeypatch, cpu_with, secon
     [([9.0], "mixed_bfloat16"), ([8.0, 9.0], "mixed_bfloat16"), ([7.5, 9.0], "float32")],
 )
 def test_an_nvidia_gpu_tells_by_its_capability(monkeypatch, capabilities, precision):
-    monkeypatch.setattr(machine, "_gpu_capabilities", lambda: capabilities)
+    monkeypatch.setattr(machine, "find_gpus", lambda: [Gpu("NVIDIA", c) for c in capabilities])
     monkeypatch.setattr(machine, "_convolution_seconds", None)  # nothing is timed
     assert machine.choose_precision("auto")[0] == precision
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's devices")
-def test_capabilities_are_read_from_tensorflows_devices(monkeypatch):
+def test_gpus_are_read_from_tensorflows_devices(monkeypatch):
     import tensorflow as tf
 
-    details = {"a": {"compute_capability": (9, 0)}, "b": {}, "c": {"compute_capability": (7, 5)}}
+    details = {"a": {"compute_capability": (9, 0), "device_name": "H200"}, "b": {}}
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: list(details))
     monkeypatch.setattr(tf.config.experimental, "get_device_details", details.__getitem__)
-    assert machine._gpu_capabilities() == [9.0, 7.5]
+    assert machine.find_gpus() == [Gpu("H200", 9.0), Gpu("GPU", None)]
+    assert machine._capability("7.5") == 7.5  # as JAX tells it
 
 
 def test_a_convolution_can_be_timed_in_both():
@@ -111,7 +114,7 @@ def test_a_convolution_can_be_timed_in_both():
     ],
 )
 def test_gpu_that_cannot_be_used_is_pointed_out(monkeypatch, system, backend, remedy):
-    monkeypatch.setattr(machine, "gpu_names", list)
+    monkeypatch.setattr(machine, "find_gpus", list)
     monkeypatch.setattr(machine, "_nvidia_gpus", lambda: "NVIDIA H200")
     monkeypatch.setattr(machine.platform, "system", lambda: system)
     monkeypatch.setattr(keras.backend, "backend", lambda: backend)
@@ -121,10 +124,10 @@ def test_gpu_that_cannot_be_used_is_pointed_out(monkeypatch, system, backend, re
 
 
 def test_no_hint_without_a_gpu_or_with_one_in_use(monkeypatch):
-    monkeypatch.setattr(machine, "gpu_names", list)
+    monkeypatch.setattr(machine, "find_gpus", list)
     monkeypatch.setattr(machine, "_nvidia_gpus", lambda: "")
     assert machine.idle_gpu_hint() is None
-    monkeypatch.setattr(machine, "gpu_names", lambda: ["NVIDIA H200"])
+    monkeypatch.setattr(machine, "find_gpus", lambda: [Gpu("NVIDIA H200", 9.0)])
     monkeypatch.setattr(machine, "_nvidia_gpus", lambda: "NVIDIA H200")
     assert machine.idle_gpu_hint() is None
 
@@ -141,7 +144,7 @@ def test_no_hint_without_a_gpu_or_with_one_in_use(monkeypatch):
     ],
 )
 def test_no_hint_where_the_user_hid_the_gpu(monkeypatch, name, value, hidden):
-    monkeypatch.setattr(machine, "gpu_names", list)
+    monkeypatch.setattr(machine, "find_gpus", list)
     monkeypatch.setattr(machine, "_nvidia_gpus", lambda: "NVIDIA H200")
     monkeypatch.setenv(name, value)
     assert (machine.idle_gpu_hint() is None) is hidden

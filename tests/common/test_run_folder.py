@@ -69,7 +69,7 @@ def test_other_data_are_refused_when_a_run_goes_on(folder, tiny_settings):
         changed = list(ARRAYS)
         changed[number] = changed[number] + 1
         with pytest.raises(
-            UserError, match=r"began with other data .* Give the same with --data-d"
+            UserError, match=r"was begun with other data .* Give the same with --data-d"
         ):
             open_or_create(folder, tiny_settings, {}, Arrays(*changed))
     new = open_or_create(None, tiny_settings, {}, ARRAYS)
