@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from _00_main import make_settings
 from benchmarks import time_to_accuracy as benchmark
 from benchmarks.reference_101 import train_reference
 from common.user_error import UserError
@@ -124,11 +125,23 @@ def test_recipes_take_turns_and_finished_trainings_are_kept(tmp_path, timed, cap
         benchmark.main(["--recipes", "default", "--folder", str(tmp_path), "--epochs=4"])
 
 
+def test_a_reference_that_is_ended_early_gives_times_to_accuracy_only(tmp_path, timed):
+    recipes = ["--recipes", "default", "cnn_mnist_101", "--repetitions", "1"]
+    benchmark.main([*recipes, "--reference-epochs", "2", "--folder", str(tmp_path)])
+    epochs = {settings.architecture: settings.epochs for *_, settings in timed.calls}
+    assert epochs == {"fast_cnn": make_settings().epochs, "cnn_mnist_101": 2}
+    trainings = pd.read_csv(tmp_path / "trainings.csv")
+    assert trainings["times shorter, median"].isna().all()
+    thresholds = pd.read_csv(tmp_path / "thresholds.csv")
+    assert thresholds["times faster, median"].notna().any()
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--recipes", "default", "defualt"], "Did you mean 'default'"),
         (["--recipes", "default", "best"], "give --networks 1"),
+        (["--reference-epochs", "0"], "epochs must be"),
         (["--repetitions", "0"], "--repetitions must be 1 or more"),
         (["--seed=3"], "leave --seed out"),
     ],
