@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any
 
-# TensorFlow's C++ side prints these on every machine without a GPU, before any setting can hush
-# it. They alarm newcomers and mean nothing; every other line is passed on.
+# TensorFlow's C++ side prints these on every machine without a GPU, and LiteRT's the last on every
+# machine, before any setting can hush it. They alarm newcomers and mean nothing; every other line
+# is passed on.
 STARTUP_CHATTER = (
     "All log messages before absl::InitializeLog() is called",
     "oneDNN custom operations are on",
     "Could not find cuda drivers on your machine",
     "failed call to cuInit",
+    "Created TensorFlow Lite XNNPACK delegate for CPU.",
 )
 
 

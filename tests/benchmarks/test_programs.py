@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parent.parent.parent
-PROGRAMS = ("seeds", "speedrun", "time_to_accuracy", "one_epoch_pytorch", "profile_step")
+PROGRAMS = (
+    "seeds",
+    "speedrun",
+    "time_to_accuracy",
+    "one_epoch_pytorch",
+    "pictures",
+    "profile_step",
+)
 
 
 @pytest.mark.parametrize("optimised", ["", "-OO"])  # -OO: without docstrings

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.ink import ink_of
+from common.pictures import BOX, STROKE_WIDTH, find_digits, read_picture
+from tests.handwriting import STROKES, draw_digit
+
+
+def image_of(picture, **options):
+    (digit,) = find_digits(ink_of(picture), **options)
+    return digit.image
+
+
+def centre_of_mass(image):
+    rows, columns = np.mgrid[:28, :28] + 0.5
+    return (image * rows).sum() / image.sum(), (image * columns).sum() / image.sum()
+
+
+def extent(image):
+    rows, columns = np.nonzero(image > 0.25)
+    return max(np.ptp(rows), np.ptp(columns)) + 1
+
+
+def stroke_width(image):
+    """Ink per length of a straight vertical stroke."""
+    return image[10:18].sum() / 8
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_a_digit_is_as_large_as_in_mnist_and_its_centre_of_mass_is_in_the_middle(digit):
+    image = image_of(draw_digit(digit))
+    assert image.shape == (28, 28) and image.dtype == np.float32
+    assert image.min() >= 0 and image.max() <= 1 and image.max() > 0.99
+    assert extent(image) in (BOX, BOX + 1)  # + 1: the edges lie between pixels
+    np.testing.assert_allclose(centre_of_mass(image), (14, 14), atol=0.2)
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_size_place_colours_and_pen_change_little(digit):
+    reference = image_of(draw_digit(digit, size=200, pen=5))
+    for other in (
+        draw_digit(digit, size=100, pen=3),
+        draw_digit(digit, size=700, pen=10, corner=(0.05, 0.6), extent=0.3),
+        255 - draw_digit(digit),
+        draw_digit(digit, pen=2),
+    ):
+        assert np.abs(image_of(other) - reference).mean() < 0.02
+
+
+@pytest.mark.parametrize("pen", [1, 2, 4, 8])
+def test_thin_strokes_are_made_as_thick_as_mnists(pen):
+    assert stroke_width(image_of(draw_digit(1, pen=pen))) == pytest.approx(STROKE_WIDTH, abs=0.35)
+
+
+def test_thick_strokes_stay_and_very_thick_ones_are_made_thinner():
+    assert stroke_width(image_of(draw_digit(1, pen=28))) == pytest.approx(4, abs=0.5)
+    assert stroke_width(image_of(draw_digit(1, pen=60))) < 6
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_an_image_as_in_mnist_stays_as_it_is(digit):
+    """Enlarged tenfold and inverted, too."""
+    original = image_of(draw_digit(digit, pen=19))
+    as_bytes = (255 * original).round().astype("uint8")
+    assert np.abs(image_of(as_bytes) - original).mean() < 0.04
+    enlarged = 255 - np.kron(as_bytes, np.ones((10, 10), "uint8"))
+    assert np.abs(image_of(enlarged) - original).mean() < 0.04
+
+
+def test_ink_is_never_cut_off():
+    flag = np.full((100, 100), 255, "uint8")
+    flag[10:90, 20:23] = 0
+    flag[10:40, 20:80] = 0  # all the mass at one end
+    image = image_of(flag)
+    edge = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    assert edge.max() < 0.2  # no more than the soft edge of a stroke
+
+
+def test_specks_are_dropped_and_paper_has_no_digit():
+    picture = draw_digit(7).copy()
+    picture[5:8, 5:8] = picture[190:193, 150:152] = 30
+    np.testing.assert_array_equal(image_of(picture), image_of(draw_digit(7)))
+    blank = np.full((200, 200), 230, "uint8")
+    assert find_digits(ink_of(blank)) == find_digits(ink_of(blank), single=True) == []
+    blank[50:52, 50:52] = 0
+    assert find_digits(ink_of(blank)) == []
+
+
+def page(rows, gap=30, size=120):
+    """A page with rows of digits, uint8, and the boxes of the digits."""
+    width = max(len(row) for row in rows) * (size + gap) + gap
+    sheet = np.full((len(rows) * (size + 60), width), 230, "uint8")
+    for number, row in enumerate(rows):
+        for k, digit in enumerate(row):
+            top, left = 30 + number * (size + 60), gap + k * (size + gap)
+            sheet[top : top + size, left : left + size] = draw_digit(
+                int(digit), size, 4, corner=(0.05, 0.05), extent=0.9
+            )
+    return sheet
+
+
+def test_digits_are_read_line_by_line_from_left_to_right():
+    digits = find_digits(ink_of(page(["3141", "592", "6"])))
+    assert [digit.line for digit in digits] == [0, 0, 0, 0, 1, 1, 1, 2]
+    for digit, expected in zip(digits, "31415926", strict=True):
+        alone = image_of(draw_digit(int(expected), 120, 4, corner=(0.05, 0.05), extent=0.9))
+        assert np.abs(digit.image - alone).mean() < 0.02
+    lefts = [digit.box[0] for digit in digits[:4]]
+    assert lefts == sorted(lefts) and digits[4].box[1] > digits[0].box[3]
+
+
+def test_ones_side_by_side_are_two_digits_unless_there_is_only_one():
+    sheet = np.full((100, 100), 255, "uint8")
+    sheet[20:80, 35:38] = sheet[20:80, 55:58] = 0
+    assert len(find_digits(ink_of(sheet))) == 2
+    assert len(find_digits(ink_of(sheet), single=True)) == 1
+
+
+def test_parts_of_a_digit_stay_together():
+    """The bar of a five that the pen has lifted, and an open four."""
+    five = np.full((120, 100), 255, "uint8")
+    five[20:24, 40:80] = 0  # the bar
+    five[30:34, 30:60] = five[30:60, 30:34] = five[56:60, 30:70] = five[56:100, 66:70] = 0
+    five[96:100, 25:70] = 0
+    assert len(find_digits(ink_of(five))) == 1
+    four = np.full((120, 100), 255, "uint8")
+    four[20:60, 20:24] = four[56:60, 20:66] = four[20:105, 70:74] = 0
+    assert len(find_digits(ink_of(four))) == 1
+
+
+def test_read_picture_takes_a_file(tmp_path):
+    Image.fromarray(draw_digit(4)).save(tmp_path / "four.png")
+    (digit,) = find_digits(read_picture(tmp_path / "four.png"))
+    np.testing.assert_array_equal(digit.image, image_of(draw_digit(4)))
+    left, top, right, bottom = digit.box
+    assert 25 < left < 65 and 25 < top < 45 and 130 < right < 155 and 160 < bottom < 180
+
+
+def test_every_digit_has_strokes():
+    assert sorted(STROKES) == list(range(10))
