@@ -1,0 +1,109 @@
+"""What `predict` is asked to read: picture files, folders of them, tables and arrays of images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from common.data_files import entries, is_file, is_folder, type_of
+from common.picture_files import PICTURE_ENDS
+from common.user_error import UserError
+
+TABLE_ENDS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".npz", ".npy")
+
+
+class Picture(NamedTuple):
+    """A picture file."""
+
+    path: Path
+    label: int | None  # the digit that its folder is named after
+
+
+class ImageTable(NamedTuple):
+    """Images of 28x28 pixels from one file."""
+
+    name: str
+    images: np.ndarray  # uint8 (n, 28, 28), white on black
+    labels: np.ndarray | None  # (n,)
+
+
+def is_table(path: str) -> bool:
+    """Return whether a path names a file of images of 28x28 pixels, by its ending."""
+    return path.lower().endswith(TABLE_ENDS)
+
+
+def find_pictures(paths: Sequence[str]) -> list[Picture]:
+    """Return the pictures that are named, and those in the folders that are named.
+
+    A folder's own folders count, too; the pictures in those named 0 to 9 are labelled. Patterns
+    such as *.png are resolved where the shell has not done it.
+
+    Raises:
+        UserError: there is no such file, or no picture in a folder.
+    """
+    pictures: list[Picture] = []
+    for name in paths:
+        path = Path(name)
+        is_pattern = any(sign in name for sign in "*?[") and not path.exists()
+        matches = sorted(Path(path.anchor).glob(_below_anchor(path))) if is_pattern else [path]
+        if not matches:
+            raise UserError(f"no file is named {name}. Check the path.")
+        for match in matches:
+            if type_of(match) == "file":
+                pictures.append(Picture(match, _label_of(match.absolute().parent)))
+                continue
+            found = _pictures_below(match)
+            if not found:
+                raise UserError(
+                    f"{match} has no pictures. Expected files ending in "
+                    f"{', '.join(sorted(PICTURE_ENDS))}."
+                )
+            pictures.extend(found)
+    return pictures
+
+
+def _below_anchor(path: Path) -> str:
+    """Return a path's part below its root or drive, which may be a pattern."""
+    return str(path.relative_to(path.anchor)) if path.anchor else str(path)
+
+
+def _pictures_below(folder: Path) -> list[Picture]:
+    """Return the pictures in a folder and in its folders, sorted."""
+    found: list[Picture] = []
+    for entry in entries(folder):
+        if is_folder(entry) and not entry.is_symlink():  # a link could lead round in a circle
+            found.extend(_pictures_below(entry))
+        elif entry.suffix.lower() in PICTURE_ENDS and is_file(entry):
+            found.append(Picture(entry, _label_of(folder.absolute())))
+    return found
+
+
+def _label_of(folder: Path) -> int | None:
+    """Return the digit that a folder is named after, if it is."""
+    return int(folder.name) if folder.name in set("0123456789") else None
+
+
+def read_table(path: Path, n_classes: int) -> ImageTable:
+    """Read a table or an .npz file of images; white on black, or refused with how to mend it.
+
+    Raises:
+        UserError: the file cannot be read, or its images are no images of 28x28 pixels.
+    """
+    from common.array_checks import Labelled, check_part, to_images
+
+    if path.suffix.lower() == ".npz":
+        from common.npz_files import read_npz
+
+        train, test = read_npz(path)
+        part = check_part(test or train, n_classes, str(path))
+        return ImageTable(path.name, part.images, part.labels)
+    if path.suffix.lower() == ".npy":
+        raise UserError(f"{path} holds a single array: save images and labels as .npz.")
+    from common.csv_files import read_csv
+
+    images, labels = read_csv(path, n_classes)
+    if labels is None:
+        return ImageTable(path.name, to_images(images, f"{path}: the images"), None)
+    part = check_part(Labelled(images, labels), n_classes, str(path))
+    return ImageTable(path.name, part.images, part.labels)
