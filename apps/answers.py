@@ -141,7 +141,7 @@ def as_json(readings: Sequence[Reading]) -> str:
 def as_csv(readings: Sequence[Reading]) -> str:
     """Return a row per digit as CSV; a picture without a digit has a row of its own."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(CSV_FIELDS), lineterminator="\n")
+    writer: csv.DictWriter[str] = csv.DictWriter(text, CSV_FIELDS, lineterminator="\n")
     writer.writeheader()
     for record in as_records(readings):
         common = {"picture": record["picture"], "label": record.get("label", "")}

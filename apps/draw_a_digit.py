@@ -47,7 +47,8 @@ SCRIPTS = (
     "main.js",
 )
 DIGITS_FILE = "my_digits.csv"  # with neither train nor test in its name: read as training data
-COMMAND = f"python _00_main.py --dataset custom --data-dir {DIGITS_FILE}"
+PREDICT_COMMAND = f"python -m apps.predict {DIGITS_FILE}"
+TRAIN_COMMAND = f"python _00_main.py --dataset custom --data-dir {DIGITS_FILE} --epochs 5"
 N_CHECK_IMAGES = 50  # real digits that the page's network is tried out on
 
 
@@ -128,7 +129,8 @@ def render(data: "PageData", facts: dict[str, Any]) -> str:
         style_hash=_hash_of(style),
         side=SIDE,
         box=BOX,
-        command=COMMAND,
+        predict_command=PREDICT_COMMAND,
+        train_command=TRAIN_COMMAND,
     )
 
 

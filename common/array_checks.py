@@ -15,6 +15,7 @@ from common.user_error import UserError
 DIMMEST_INK = 100
 BRIGHT_BORDER = 160  # mean of the outermost pixels; Fashion-MNIST's brightest image has 108
 MAX_SHARE_DARK_ON_LIGHT = 0.05
+LEAST_OF_CLASS = 3  # images: of fewer, none is set aside for the test
 
 
 class Labelled(NamedTuple):
@@ -148,8 +149,9 @@ def _is_one_hot(labels: np.ndarray) -> bool:
 def hold_out(part: Labelled, path: Path) -> tuple[Labelled, Labelled]:
     """Return training and test part of data that came in one: the last seventh of each class.
 
-    MNIST's share. By class, so that a table sorted by label serves as well; the last, not random
-    ones, because images that follow each other often are one person's.
+    MNIST's share; of a class of three to six images, the last one. By class, so that a table sorted
+    by label serves as well; the last, not random ones, because images that follow each other often
+    are one person's.
 
     Raises:
         UserError: there are too few images for a test part.
@@ -157,15 +159,16 @@ def hold_out(part: Labelled, path: Path) -> tuple[Labelled, Labelled]:
     is_test = np.zeros(len(part.labels), bool)
     for label in np.unique(part.labels):
         of_class = np.flatnonzero(part.labels == label)
-        is_test[of_class[len(of_class) - len(of_class) // 7 :]] = True
+        n_test = max(1, len(of_class) // 7) if len(of_class) >= LEAST_OF_CLASS else 0
+        is_test[of_class[len(of_class) - n_test :]] = True
     if not is_test.any():
         raise UserError(
-            f"{path} has no test part, and too few images (fewer than 7 of each class) to set some "
-            "aside. Add test images and labels."
+            f"{path} has no test part, and too few images to set some aside: fewer than "
+            f"{LEAST_OF_CLASS} of each class, one to learn from, one to choose by, one to test on."
         )
     print(
-        f"{path} has no labels for a test: the last seventh of each class, {is_test.sum():,} of "
-        f"{len(is_test):,} images, is the test set.",
+        f"{path} has no labels for a test: the last seventh of each class, at least one, is the "
+        f"test set: {is_test.sum():,} of {len(is_test):,} images.",
         flush=True,
     )
     return (

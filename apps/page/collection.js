@@ -1,6 +1,8 @@
 // Drawings that were labelled: kept in memory and, where the browser allows it, beyond the visit.
 
-const PER_CLASS = 7; // of fewer, the project cannot set a test image aside (its rule: a seventh)
+// Of a class, one image to learn from, one to choose by and one to test on.
+const LEAST_OF_CLASS = 3;
+const USUAL_SHARES = [0.1, 0.2, 0.3, 0.5]; // of the training images, for validation
 
 // Return the kept drawings, a list of {label, pixels}: pixels as Uint8Array, white on black.
 //
@@ -54,13 +56,25 @@ function download(text, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it only now
 }
 
+// Return how many drawings there are of the rarest class that was drawn.
+function rarestOf(items) {
+  const counts = new Map();
+  for (const { label } of items) counts.set(label, (counts.get(label) ?? 0) + 1);
+  return Math.min(...counts.values());
+}
+
+// Return the smallest usual share that leaves each class an image for validation.
+//
+// The project sets a seventh of each class aside for the test, at least one.
+function shareFor(rarest) {
+  const forTraining = rarest - Math.max(1, Math.floor(rarest / 7));
+  return USUAL_SHARES.find((share) => share * forTraining >= 1);
+}
+
 // Return what to say of how many drawings of each class there are.
-function adviceFor(items, nClasses) {
-  const counts = Array(nClasses).fill(0);
-  for (const { label } of items) counts[label]++;
-  if (counts.some((count) => count >= PER_CLASS)) {
-    return "A seventh of each class is set aside as test images. A network learns digits from " +
-      "thousands of images; from few, it learns your hand.";
-  }
-  return `Draw at least ${PER_CLASS} of a class: a seventh of each class is set aside as test images.`;
+function adviceFor(rarest) {
+  return rarest < LEAST_OF_CLASS
+    ? `To train on them, keep at least ${LEAST_OF_CLASS} of each digit that you draw: ` +
+      "one to learn from, one to choose by, one to test on."
+    : "A network learns digits from thousands of images; from few, it learns your hand.";
 }

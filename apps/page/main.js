@@ -138,7 +138,10 @@ function showCollection() {
   page.to_collection.hidden = items.length === 0;
   page.to_collection.textContent = `${items.length} kept`;
   page.count.textContent = `My digits: ${items.length}`;
-  page.advice.textContent = adviceFor(items, names.length);
+  const rarest = rarestOf(items);
+  page.advice.textContent = adviceFor(rarest);
+  page.training.hidden = rarest < LEAST_OF_CLASS;
+  page.share.textContent = shareFor(rarest) ?? "";
   page.thumbnails.replaceChildren(...items.map(thumbnailOf));
 }
 

@@ -10,7 +10,13 @@ import pytest
 from keras import layers
 
 from apps import draw_a_digit
-from apps.draw_a_digit import COMMAND, DIGITS_FILE, known_accuracy, main
+from apps.draw_a_digit import (
+    DIGITS_FILE,
+    PREDICT_COMMAND,
+    TRAIN_COMMAND,
+    known_accuracy,
+    main,
+)
 from architectures.fast_cnn import fast_cnn_small
 from common.command_line import run_program
 from common.csv_files import parse_csv_name
@@ -62,7 +68,8 @@ def test_it_writes_one_small_file_and_opens_it(small_model, tmp_path, monkeypatc
 
 def test_the_page_is_small_and_says_what_it_holds(text):
     assert len(text.encode()) < 250_000
-    assert "45,778" in text and "fast_cnn_small" in text and COMMAND in text
+    assert "45,778" in text and "fast_cnn_small" in text
+    assert PREDICT_COMMAND in text and TRAIN_COMMAND in text
 
 
 def test_the_page_names_no_other_place(text):
@@ -107,7 +114,7 @@ def test_help_is_plain_and_quick(capsys):
 
 def test_the_file_of_digits_is_read_as_training_data():
     assert parse_csv_name(DIGITS_FILE).part == "all"  # neither train nor test: all of it
-    assert COMMAND.endswith(f"--dataset custom --data-dir {DIGITS_FILE}")
+    assert f"--dataset custom --data-dir {DIGITS_FILE}" in TRAIN_COMMAND
 
 
 # --- What it refuses ----------------------------------------------------------------------------

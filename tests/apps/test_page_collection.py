@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from _01_data_loader import load_data
+from _00_main import make_settings
+from _02_data_preprocess import load_splits
 from common.csv_files import read_csv
 from tests.apps.pens import draw
 from tests.figures.test_report_browser import pytestmark  # noqa: F401
@@ -84,49 +85,28 @@ def test_the_saved_table_is_read_by_the_project(page, tmp_path):
     np.testing.assert_allclose(images / 255, drawn, atol=0.5 / 255 + 1e-6)
 
 
-def test_the_project_trains_on_enough_drawings(page, tmp_path):
-    assert "--dataset custom --data-dir my_digits.csv" in page.text_content("#collection pre")
-    for _ in range(7):
+@pytest.mark.parametrize("n", [3, 8])
+def test_the_project_trains_on_enough_drawings_by_the_command_that_the_page_gives(
+    page, tmp_path, n
+):
+    for _ in range(n):
         keep(page, 1)
         keep(page, 7)
-    arrays = load_data("custom", str(save(page, tmp_path)))
-    assert arrays.x_train.shape == (12, 28, 28) and sorted(arrays.y_test) == [1, 7]
-    assert page.inner_text("#advice").startswith("A seventh of each class is set aside")
+    command = page.inner_text("#training pre")
+    assert "--dataset custom --data-dir my_digits.csv" in command
+    share = float(command.split("--val-size ")[1])
+    splits = load_splits(
+        make_settings(dataset="custom", data_dir=str(save(page, tmp_path)), val_size=share)
+    )
+    for labels in (splits.y_train, splits.y_val, splits.y_test):
+        assert set(labels) == {1, 7}
+    assert page.inner_text("#advice").startswith("A network learns digits from thousands")
 
 
 def test_advice_says_how_many_are_needed(page):
     keep(page, 1)
-    assert page.inner_text("#advice").startswith("Draw at least 7 of a class")
-
-
-def test_kept_drawings_outlast_the_visit(page):
-    keep(page, 7)
-    assert page.inner_text("#place") == "in this browser"
-    page.reload()
-    assert [text.split()[-1] for text in kept(page)] == ["7"]
-
-
-def test_without_a_memory_they_are_kept_until_the_page_closes(window, strong_page, tmp_path):
-    page = window.new_page()
-    errors = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.add_init_script(FORBID_MEMORY)
-    page.goto(strong_page.as_uri())
-    keep(page, 7)
-    assert page.inner_text("#place") == "until you close this page"
-    assert read_csv(save(page, tmp_path), 10)[1].tolist() == [7]
-    assert errors == []
-    page.close()
-
-
-@pytest.mark.parametrize(
-    "content", ["no JSON", "null", "3", '{"a": 1}', "[[99, []]]", '[[1, "x"]]', "[null]", "[[1]]"]
-)
-def test_what_is_not_ours_in_the_memory_is_passed_over(page, content):
-    page.evaluate("(text) => localStorage.setItem('draw-a-digit-10-784', text)", content)
-    errors = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.reload()
-    assert kept(page) == [] and page.is_hidden("#collection")
-    keep(page, 7)
-    assert [text.split()[-1] for text in kept(page)] == ["7"] and errors == []
+    assert page.inner_text("#advice").startswith("To train on them, keep at least 3 of each digit")
+    assert page.is_hidden("#training")
+    assert page.inner_text("#collection pre").splitlines()[0] == (
+        "python -m apps.predict my_digits.csv"
+    )
