@@ -1,4 +1,4 @@
-"""The data that people bring: IDX files, an .npz file or tables, found and read.
+"""The data that people bring: IDX files, an .npz file, tables or pictures, found and read.
 
 `read_arrays` takes a folder or a file as people have them: MNIST, Fashion-MNIST or EMNIST as
 published or as on Kaggle, `train.csv` and `test.csv`, or arrays that they saved themselves.
@@ -15,16 +15,15 @@ from common.data import Arrays
 from common.data_files import entries, is_folder, open_content, type_of, words_of
 from common.idx_files import MAGIC_OF_ROLE, file_name, find_idx_files, parse_idx_name, read_idx
 from common.npz_files import find_npz_files, read_npz
+from common.picture_files import PICTURE_ENDS
+from common.picture_folders import find_picture_folders, read_picture_folder
 from common.user_error import UserError
 
 READABLE = (
     "Expected four IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, "
     "t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte; or .gz), one .npz file (x_train, y_train, "
-    "x_test, y_test), or train.csv and test.csv (label and 784 pixels)."
+    "x_test, y_test), train.csv and test.csv (label and 784 pixels), or folders 0 to 9 of pictures."
 )
-PICTURE_ENDS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
-DIGIT_FOLDERS = set("0123456789")
-PART_FOLDERS = {"train", "training", "test", "testing"}
 Parts = tuple[Labelled, Labelled | None]  # training and test data, as stored
 Sets = Mapping[tuple[str, ...], Mapping[str, list[Path]]]  # files by data set, then by role
 
@@ -93,7 +92,9 @@ def _read_file(path: Path, n_classes: int) -> Parts:
         files = find_csv_files(folder).get(csv_name.data_set, {}) if csv_name.part != "all" else {}
         return _read_tables({**files, csv_name.part: [path]}, folder, n_classes)
     if path.suffix.lower() in PICTURE_ENDS:
-        raise UserError(f"{path} is a picture, and pictures are not read as data. {READABLE}")
+        raise UserError(
+            f"{path} is a single picture. Give a folder with folders 0 to 9 of pictures."
+        )
     return read_npz(path)
 
 
@@ -115,6 +116,11 @@ def _read_folder(folder: Path, data_set: str, n_classes: int) -> Parts:
         return _read_idx_files(files, words, folder)
     if tables:
         return _read_tables(_choose(tables, data_set, folder)[1], folder, n_classes)
+    if parts := find_picture_folders(folder):
+        if "all" not in parts and "train" not in parts:
+            raise UserError(f"{folder} has pictures for the test, but none for training.")
+        train = read_picture_folder(parts.get("all") or parts["train"])
+        return train, read_picture_folder(parts["test"]) if "test" in parts else None
     raise _nothing_to_read(folder)
 
 
@@ -154,11 +160,10 @@ def _hash_of(path: Path) -> bytes:
 def _nothing_to_read(folder: Path) -> UserError:
     """Return (not raise) the error for a folder without data, with what it holds instead."""
     held = entries(folder)
-    parts = [path for path in held if PART_FOLDERS.intersection(words_of(path.name))]
-    inner = [path for part in filter(is_folder, parts) for path in entries(part)]
-    names = {path.name for path in (*held, *inner) if is_folder(path)}
-    if DIGIT_FOLDERS & names or any(path.suffix.lower() in PICTURE_ENDS for path in held):
-        return UserError(f"{folder} holds pictures, which are not read as data. {READABLE}")
+    if any(path.suffix.lower() in PICTURE_ENDS for path in held):
+        return UserError(
+            f"{folder} holds pictures without labels. Put them into folders named 0 to 9."
+        )
     listed = ", ".join(path.name for path in held[:8]) + (", ..." if len(held) > 8 else "")
     return UserError(f"data folder {folder} has no data; it has {listed or 'no files'}. {READABLE}")
 

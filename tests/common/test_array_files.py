@@ -359,9 +359,10 @@ def test_a_table_of_something_else_is_no_second_kind(folder, small):
         (["README.md"], "has no data; it has README.md. Expected"),
         ([f"file{i}" for i in range(12)], "file0, file1, file10, file11, .*file5, .... Expected"),
         (["archive.zip"], "it has archive.zip. Expected"),
-        ([f"{i}/a.png" for i in range(10)], "holds pictures, which are not read"),
-        (["train/0/a.png", "train/1/a.png"], "holds pictures, which are not read"),
-        (["a.JPG", "b.png"], "holds pictures, which are not read"),
+        ([f"{i}/a.png" for i in range(10)], "not a picture that can be read"),
+        (["train/0/a.txt", "train/1/a.md"], "have no pictures, such as PNG files"),
+        (["test/0/a.png"], "pictures for the test, but none for training"),
+        (["a.JPG", "b.png"], "holds pictures without labels. Put them into folders"),
     ],
 )
 def test_folders_without_data(folder, names, message):
@@ -374,7 +375,7 @@ def test_folders_without_data(folder, names, message):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.png", b"\x89PNG", "is a picture"),
+        ("a.png", b"\x89PNG", "is a single picture"),
         ("a.npz", b"<!doctype html>", "is a web page"),
         ("train.csv", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         ("train-images-idx3-ubyte", b"", "has no file train-labels|is empty"),
