@@ -28,6 +28,8 @@ FINE_SIDES = (100, 400)  # pixels, least and most, of the longer side while stro
 LEAST_PART = 0.12  # a part that is smaller than this share of the largest is a speck
 LEAST_DIGIT = 0.0125  # so is one that is smaller than this share of the picture's longer side
 LEAST_PIXELS = 4
+RIM = 2  # pixels around a digit that are cut out with it, so that strokes keep their soft edges
+MOST_PARTS = 1000  # a picture of more is no writing, but a texture: halftone, cloth, sand
 Slices = tuple[slice, slice]
 
 
@@ -59,11 +61,12 @@ def find_digits(ink: np.ndarray, single: bool = False) -> list[Digit]:
     labels, _ = ndimage.label(mask, ALL_NEIGHBOURS)
     boxes = ndimage.find_objects(labels)
     parts = _without_specks(boxes, LEAST_DIGIT * max(ink.shape))
-    if not parts:
+    if not 0 < len(parts) <= MOST_PARTS:
         return []
+    padded_ink = np.pad(ink, RIM)
     lines = [[parts]] if single else [_digits(boxes, line) for line in _lines(boxes, parts)]
     return [
-        _digit(ink, np.isin(labels, np.add(digit, 1)), edge, number)
+        _digit(padded_ink, labels, np.add(digit, 1), _union(boxes, digit), edge, number)
         for number, line in enumerate(lines)
         for digit in line
     ]
@@ -151,15 +154,29 @@ def _longer_side(box: Slices) -> int:
 # --- A digit as MNIST has it --------------------------------------------------------------------
 
 
-def _digit(ink: np.ndarray, mask: np.ndarray, edge: float, line: int) -> Digit:
-    """Return the digit whose ink lies in a mask, bool (height, width)."""
-    rows, columns = ndimage.find_objects(mask.astype("uint8"))[0]
+def _digit(
+    padded_ink: np.ndarray,
+    labels: np.ndarray,
+    own: np.ndarray,
+    place: Slices,
+    edge: float,
+    line: int,
+) -> Digit:
+    """Return the digit whose parts have these labels.
+
+    Args:
+        padded_ink: float32, with RIM pixels of paper on each side.
+        labels: int (height, width), the part that each pixel belongs to.
+        own: int, the labels of the digit's parts.
+        place: the box around them.
+    """
+    rows, columns = place
+    nearby = np.pad(np.isin(labels[place], own), RIM)
+    nearby = ndimage.binary_dilation(nearby, ALL_NEIGHBOURS, iterations=RIM)
+    # In the padded ink, the same slices begin earlier by the rim.
+    wider = (slice(rows.start, rows.stop + 2 * RIM), slice(columns.start, columns.stop + 2 * RIM))
+    cut_out = np.where(nearby, np.clip(padded_ink[wider], 0, 1), 0)
     box = (columns.start, rows.start, columns.stop, rows.stop)
-    # A rim of two pixels, so that strokes keep their soft edges.
-    ink, mask = np.pad(ink, 2), np.pad(mask, 2)
-    crop = (slice(rows.start, rows.stop + 4), slice(columns.start, columns.stop + 4))
-    nearby = ndimage.binary_dilation(mask[crop], ALL_NEIGHBOURS, iterations=2)
-    cut_out = np.where(nearby, np.clip(ink[crop], 0, 1), 0)
     return Digit(_as_in_mnist(cut_out, edge), box, line)
 
 

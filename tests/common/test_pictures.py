@@ -139,3 +139,12 @@ def test_read_picture_takes_a_file(tmp_path):
 
 def test_every_digit_has_strokes():
     assert sorted(STROKES) == list(range(10))
+
+
+def test_a_texture_has_no_digits():
+    """And costs no minutes."""
+    halftone = np.full((400, 400), 255, "uint8")
+    for row in range(0, 400, 8):
+        for column in range(0, 400, 8):
+            halftone[row : row + 5, column : column + 5] = 0
+    assert find_digits(ink_of(halftone)) == []
