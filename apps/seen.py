@@ -12,7 +12,8 @@ from common.picture_files import read_pixels
 from common.user_error import UserError
 from figures.style import BLUE, ORANGE, draw_image
 
-DIGITS_IN_A_ROW = 6
+DIGITS_IN_A_ROW = 7
+PICTURE_WIDTH = 2.5  # in widths of a digit
 
 
 def plot_seen(readings: Sequence[Reading], most_digits: int) -> Figure:
@@ -20,44 +21,49 @@ def plot_seen(readings: Sequence[Reading], most_digits: int) -> Figure:
 
     Args:
         readings: of picture files.
-        most_digits: pictures that come after so many digits are left out, and so are the digits.
+        most_digits: pictures that come after so many digits are left out.
+
+    Raises:
+        UserError: there is no picture.
     """
-    rows: list[tuple[Reading, int]] = []  # with the number of the row's first digit
-    n_digits = 0
+    shown, n_digits = [], 0
     for reading in readings:
-        n_digits += len(reading.images)
-        rows += [(reading, k) for k in range(0, max(1, len(reading.images)), DIGITS_IN_A_ROW)]
-        if n_digits >= most_digits:
-            break
-    if not rows:
+        if n_digits < most_digits:
+            shown.append(reading)
+            n_digits += len(reading.images)
+    if not shown:
         raise UserError("there is no picture to show: --show draws picture files.")
-    columns = 1 + max(min(len(one.images), DIGITS_IN_A_ROW) for one, _ in rows)
-    figure, panels = plt.subplots(
-        len(rows), max(2, columns), figsize=(1.9 * max(2, columns), 2.0 * len(rows) + 0.3),
-        layout="constrained", squeeze=False,
-    )  # fmt: skip
-    for panel in panels.flat:
-        panel.axis("off")
-    for (reading, first), row in zip(rows, panels, strict=True):
-        if first == 0:
-            _draw_picture(row[0], reading)
-        last = first + DIGITS_IN_A_ROW
-        for panel, image, answer in zip(
-            row[1:], reading.images[first:last], reading.answers[first:last], strict=False
-        ):
+    columns = max(1, *(min(len(one.images), DIGITS_IN_A_ROW) for one in shown))
+    heights = [max(1, -(-len(one.images) // columns)) for one in shown]  # in rows of digits
+    figure = plt.figure(
+        figsize=(1.5 * (PICTURE_WIDTH + columns), 1.75 * sum(heights) + 0.2), layout="constrained"
+    )
+    grid = figure.add_gridspec(
+        sum(heights), 1 + columns, width_ratios=[PICTURE_WIDTH] + columns * [1]
+    )
+    row = 0
+    for reading, height in zip(shown, heights, strict=True):
+        _draw_picture(figure.add_subplot(grid[row : row + height, 0]), reading)
+        for k, (image, answer) in enumerate(zip(reading.images, reading.answers, strict=True)):
+            panel = figure.add_subplot(grid[row + k // columns, 1 + k % columns])
+            panel.axis("off")
             draw_image(panel, image[..., None])
             panel.set_title(_title(answer), fontsize=9)
+        row += height
     return figure
 
 
 def _title(answer: Answer) -> str:
     """Return what stands over a digit."""
-    doubt = f"?  or {answer.runner_up}: {100 * answer.runner_up_probability:.0f} %"
-    return f"{answer.digit}: {100 * answer.probability:.1f} %{doubt if answer.is_doubtful else ''}"
+    if answer.is_doubtful:
+        second = f"{answer.runner_up}: {100 * answer.runner_up_probability:.0f} %"
+        return f"{answer.digit}? {100 * answer.probability:.0f} %, {second}"
+    return f"{answer.digit}: {100 * answer.probability:.1f} %"
 
 
 def _draw_picture(panel: Axes, reading: Reading) -> None:
     """Draw a picture with a frame around each digit."""
+    panel.axis("off")
     pixels = read_pixels(reading.path)
     panel.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=1)
     for box, answer in zip(reading.boxes, reading.answers, strict=True):
