@@ -30,7 +30,7 @@ def plot_seen(readings: Sequence[Reading], most_digits: int) -> Figure:
     for reading in readings:
         if n_digits < most_digits:
             shown.append(reading)
-            n_digits += len(reading.images)
+            n_digits += max(1, len(reading.images))  # an empty picture takes a row, too
     if not shown:
         raise UserError("there is no picture to show: --show draws picture files.")
     columns = max(1, *(min(len(one.images), DIGITS_IN_A_ROW) for one in shown))

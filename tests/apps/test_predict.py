@@ -10,6 +10,7 @@ from PIL import Image
 
 from apps import predict
 from apps.answers import MOST_ROWS, Reading, answer_of, as_table
+from apps.seen import plot_seen
 from apps.sources import find_pictures, is_table, read_table
 from common.command_line import PROJECT_DIR, run_program
 from common.user_error import UserError
@@ -206,6 +207,12 @@ def test_show_without_a_screen_writes_the_figure(pictures, capsys):
     assert "no screen" in capsys.readouterr().err
     with Image.open(pictures / "predictions" / "seen.png") as figure:
         assert figure.width > 300
+
+
+def test_the_figure_shows_so_many_pictures_and_no_more(pictures):
+    Image.new("L", (50, 50), 255).save(pictures / "empty.png")
+    empty = Reading("empty.png", pictures / "empty.png", None, [], [], [], np.zeros((0, 10)))
+    assert len(plot_seen(20 * [empty], most_digits=4).axes) == 4
 
 
 def test_from_another_folder_as_a_program(pictures):
