@@ -13,7 +13,7 @@ LEAST_CONTRAST = 0.05  # between ink and paper, as a share of the paper's bright
 COARSE_IMAGE = 12  # pixels
 TINY_SIDE = 40  # pixels; such an image is no photo
 SMALL_SIDE = 320  # pixels; enough to tell dark ink from light
-COARSE_SIDE = 192  # pixels; the paper's brightness changes slowly, so it is found on few
+COARSE_SIDE = 128  # pixels; the paper's brightness changes slowly, so it is found on few
 ALL_NEIGHBOURS = np.ones((3, 3))
 
 
@@ -69,7 +69,7 @@ def ink_mask(ink: np.ndarray) -> tuple[np.ndarray, float]:
         return mask, high
     # Where ink is rare, Otsu's threshold lies too near to the paper: again beside the ink.
     reach = max(1, round(max(ink.shape) / 50))
-    nearby = ndimage.binary_dilation(mask, ALL_NEIGHBOURS, iterations=reach)
+    nearby = ndimage.maximum_filter(mask, 2 * reach + 1)
     high = max(otsu_threshold(ink[nearby]), paper + 4 * grain)
     mask = ink > high
     if not mask.any() or ink[mask].mean() - paper < LEAST_CONTRAST:
