@@ -59,6 +59,11 @@ class Reading(NamedTuple):
         return not self.answers or self.is_wrong or any(one.is_doubtful for one in self.answers)
 
 
+def printable(name: str) -> str:
+    """Return a name without line breaks and control characters, which would move the cursor."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
+
+
 def answer_of(probabilities: np.ndarray) -> Answer:
     """Return the answer of one digit from its class probabilities, float (n_classes,)."""
     first, second = np.argsort(probabilities, kind="stable")[::-1][:2]
@@ -88,7 +93,7 @@ def as_table(readings: Sequence[Reading]) -> str:
 def _rows(reading: Reading) -> list[tuple[str, ...]]:
     """Return the table's rows of one picture, one per line of digits."""
     if not reading.answers:
-        return [(reading.name, "no digit found", "", "", "")]
+        return [(printable(reading.name), "no digit found", "", "", "")]
     rows = []
     for number in sorted(set(reading.lines)):
         answers = [
@@ -101,7 +106,7 @@ def _rows(reading: Reading) -> list[tuple[str, ...]]:
         truth = f" (not {reading.label})" if reading.is_wrong else ""
         rows.append(
             (
-                "" if rows else reading.name,
+                "" if rows else printable(reading.name),
                 reads + truth,
                 f"{100 * least.probability:.2f}",
                 str(least.runner_up),

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.answers import DOUBTFUL_MARGIN
 from common.classifier import load_keras_model, model_file
 from common.command_line import PROJECT_DIR, Parser, exit_if_missing, run_program
 from common.keras_start import load_keras
@@ -117,6 +118,7 @@ def render(data: "PageData", facts: dict[str, Any]) -> str:
         "class_names": facts["class_names"],
         "picture": {"side": SIDE, "box": BOX, "strokeWidth": STROKE_WIDTH},
         "file_name": DIGITS_FILE,
+        "doubtful_margin": DOUBTFUL_MARGIN,
     }
     return environment.get_template("page.html").render(
         **facts,

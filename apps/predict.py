@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from apps.answers import Reading, as_csv, as_json, as_table
+from apps.answers import Reading, as_csv, as_json, as_table, printable
 from apps.sources import ImageTable, Picture, find_pictures, is_table, read_table
 from common.classifier import Classifier, load_classifier
 from common.command_line import PROJECT_DIR, Parser, run_program
@@ -74,26 +74,27 @@ def main(arguments: list[str]) -> None:
         UserError: something could not be read; the others were, and are printed.
     """
     given = parse_command_line(arguments)
-    tables = [path for path in given.paths if is_table(path)]
-    pictures = find_pictures([path for path in given.paths if path not in tables])
-    classifier = load_classifier(given.model)
     errors: list[str] = []
-    readings = [
-        reading
-        for path in tables
-        for reading in read_images(read_table(Path(path), classifier.n_classes), classifier)
-    ]
+    tables = [path for path in given.paths if is_table(path)]
+    pictures = find_pictures([path for path in given.paths if path not in tables], errors)
+    classifier = load_classifier(given.model)
+    readings = read_tables(tables, classifier, errors)
     readings += read_pictures(with_progress(pictures), classifier, given.single, errors)
-    form = as_json if given.json else as_csv if given.csv else as_table
-    print(form(readings).rstrip("\n"))
-    # Beside JSON or CSV, words would be in the way.
-    evaluate_labelled(readings, given.output_dir, sys.stderr if given.json or given.csv else None)
-    if given.show:
-        show(readings, given.output_dir)
+    if readings or given.json:  # JSON without a picture is an empty list
+        form = as_json if given.json else as_csv if given.csv else as_table
+        print(form(readings).rstrip("\n"))
+    try:
+        # Beside JSON or CSV, words would be in the way.
+        words = sys.stderr if given.json or given.csv else None
+        evaluate_labelled(readings, given.output_dir, words)
+        if given.show and any(one.path for one in readings):
+            show(readings, given.output_dir)
+    except UserError as error:
+        errors.append(str(error))
     for error in errors[:-1]:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(' '.join(error.splitlines()))}", file=sys.stderr)
     if errors:
-        raise UserError(errors[-1])
+        raise UserError(printable(" ".join(errors[-1].splitlines())))
 
 
 # --- Reading ------------------------------------------------------------------------------------
@@ -141,7 +142,7 @@ def _classify(found: Sequence[tuple[Picture, Any]], classifier: Classifier) -> I
     for picture, digits in found:
         stop = start + len(digits)
         yield Reading(
-            picture.path.name,
+            picture.name,
             picture.path,
             picture.label,
             [digit.image for digit in digits],
@@ -150,6 +151,17 @@ def _classify(found: Sequence[tuple[Picture, Any]], classifier: Classifier) -> I
             probabilities[start:stop],
         )
         start = stop
+
+
+def read_tables(paths: Sequence[str], classifier: Classifier, errors: list[str]) -> list[Reading]:
+    """Return what is read in tables; of those that cannot be read, add why to `errors`."""
+    readings: list[Reading] = []
+    for path in paths:
+        try:
+            readings += read_images(read_table(Path(path), classifier.n_classes), classifier)
+        except UserError as error:
+            errors.append(str(error))
+    return readings
 
 
 def read_images(table: ImageTable, classifier: Classifier) -> list[Reading]:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from apps.answers import Answer, Reading
+from apps.answers import Answer, Reading, printable
 from common.picture_files import read_pixels
 from common.user_error import UserError
 from figures.style import BLUE, ORANGE, draw_image
@@ -73,5 +73,7 @@ def _draw_picture(panel: Axes, reading: Reading) -> None:
             panel.add_patch(
                 Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour)
             )
-    name = reading.name if len(reading.name) <= 24 else f"{reading.name[:22]}…"
-    panel.set_title(name if reading.answers else f"{name}\nno digit found", fontsize=9)
+    name = printable(reading.name)
+    name = name if len(name) <= 24 else f"{name[:22]}…"
+    title = name if reading.answers else f"{name}\nno digit found"
+    panel.set_title(title, fontsize=9, parse_math=False)  # a name may hold dollar signs

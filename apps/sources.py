@@ -19,6 +19,12 @@ class Picture(NamedTuple):
     path: Path
     label: int | None  # the digit that its folder is named after
 
+    @property
+    def name(self) -> str:
+        """What it is called in a table: pictures in folders 0 to 9 are often all called alike."""
+        inner = "" if self.label is None else f"{self.label}/"
+        return f"{inner}{self.path.name}"
+
 
 class ImageTable(NamedTuple):
     """Images of 28x28 pixels from one file."""
@@ -33,34 +39,58 @@ def is_table(path: str) -> bool:
     return path.lower().endswith(TABLE_ENDS)
 
 
-def find_pictures(paths: Sequence[str]) -> list[Picture]:
+def find_pictures(paths: Sequence[str], errors: list[str]) -> list[Picture]:
     """Return the pictures that are named, and those in the folders that are named.
 
     A folder's own folders count, too; the pictures in those named 0 to 9 are labelled. Patterns
     such as *.png are resolved where the shell has not done it.
 
-    Raises:
-        UserError: there is no such file, or no picture in a folder.
+    Args:
+        errors: gets a line for each path that leads to no picture; the others are returned.
     """
     pictures: list[Picture] = []
     for name in paths:
-        path = Path(name)
-        is_pattern = any(sign in name for sign in "*?[") and not path.exists()
-        matches = sorted(Path(path.anchor).glob(_below_anchor(path))) if is_pattern else [path]
-        if not matches:
-            raise UserError(f"no file is named {name}. Check the path.")
-        for match in matches:
-            if type_of(match) == "file":
-                pictures.append(Picture(match, _label_of(match.absolute().parent)))
-                continue
-            found = _pictures_below(match)
-            if not found:
-                raise UserError(
-                    f"{match} has no pictures. Expected files ending in "
-                    f"{', '.join(sorted(PICTURE_ENDS))}."
-                )
-            pictures.extend(found)
+        try:
+            pictures.extend(_pictures_at(name))
+        except UserError as error:
+            errors.append(str(error))
     return pictures
+
+
+def _pictures_at(name: str) -> list[Picture]:
+    """Return the pictures that one argument leads to.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(name)
+    if any(sign in name for sign in "*?[") and not path.exists():
+        try:
+            matches = sorted(Path(path.anchor).glob(_below_anchor(path)))
+        except (ValueError, NotImplementedError) as error:
+            raise UserError(f"{name} is no pattern that can be searched: {error}.") from error
+        found = [one for match in matches for one in _pictures_of(match)]
+        if not found:
+            raise UserError(f"no picture matches {name}. Check the path.")
+        return found
+    if not path.exists() and not path.is_symlink():
+        raise UserError(f"there is no picture {name}. Check the path.")
+    if type_of(path) == "file":
+        return [Picture(path, _label_of(path.absolute().parent))]
+    found = _pictures_below(path)
+    if not found:
+        ends = ", ".join(sorted(PICTURE_ENDS))
+        raise UserError(f"{name} has no pictures. Expected files ending in {ends}.")
+    return found
+
+
+def _pictures_of(match: Path) -> list[Picture]:
+    """Return the pictures that a match of a pattern leads to; what is none is passed over."""
+    if is_folder(match):
+        return _pictures_below(match)
+    if is_file(match) and match.suffix.lower() in PICTURE_ENDS:
+        return [Picture(match, _label_of(match.absolute().parent))]
+    return []
 
 
 def _below_anchor(path: Path) -> str:

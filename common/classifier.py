@@ -5,6 +5,7 @@ LiteRT file yet gets one beside it at its first use.
 """
 
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +20,9 @@ from common.user_error import UserError
 
 if TYPE_CHECKING:
     import keras
+
+
+MAX_BYTES = 1_000_000_000  # of an unpacked .keras file: 250 million parameters
 
 
 class Classifier(NamedTuple):
@@ -80,16 +84,17 @@ def model_file(path: Path) -> Path:
 def _load_with_keras(path: Path) -> Classifier:
     """Load a Keras model, and lay a LiteRT file beside it for the next time if that can be done."""
     model = load_keras_model(path)
+
+    def predict_batch(images: np.ndarray) -> np.ndarray:
+        return np.asarray(model(images, training=False), "float32")
+
+    classifier = _checked(predict_batch, "Keras", path)
     try:
         made = write_lite(model, path)
         print(f"Wrote {made}, so that the next start takes less than a second.", file=sys.stderr)
     except (UserError, ModuleNotFoundError) as error:
         print(f"The next start takes as long as this one: {error}", file=sys.stderr)
-
-    def predict_batch(images: np.ndarray) -> np.ndarray:
-        return np.asarray(model(images, training=False), "float32")
-
-    return _checked(predict_batch, "Keras", path)
+    return classifier
 
 
 def load_keras_model(path: Path) -> "keras.Model":
@@ -101,6 +106,7 @@ def load_keras_model(path: Path) -> "keras.Model":
     path = model_file(path)
     if path.suffix != ".keras":  # of other formats, Keras would run code
         raise UserError(f"{path} is not read: expected a .keras file, as a run saves it.")
+    _check_archive(path)
     load_keras()
     import keras
 
@@ -116,6 +122,22 @@ def load_keras_model(path: Path) -> "keras.Model":
     if problem := _problem_of(model):
         raise UserError(f"{path} holds no classifier of digits: {problem}.")
     return model
+
+
+def _check_archive(path: Path) -> None:
+    """Raise UserError for what is no zip file, or would unpack to far more than a network has."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            n_bytes = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError) as error:
+        raise UserError(
+            f"{path} cannot be loaded: it is damaged, or no .keras file. Save or copy it again."
+        ) from error
+    if n_bytes > MAX_BYTES:
+        raise UserError(
+            f"{path} cannot be loaded: it unpacks to {n_bytes:,} bytes, more than "
+            f"{MAX_BYTES / 1e9:.0f} GB."
+        )
 
 
 def _problem_of(model: "keras.Model") -> str | None:

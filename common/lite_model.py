@@ -60,11 +60,13 @@ def load_lite(path: Path) -> Predict:
         interpreter.get_input_details(),
         interpreter.get_output_details(),
     )
-    shape = tuple(given["shape"][1:])
-    if more or shape != (28, 28, 1) or given["dtype"] != np.float32 or len(returned["shape"]) != 2:
+    shape = tuple(int(side) for side in given["shape"][1:])
+    if more or shape != (28, 28, 1) or given["dtype"] != np.float32:
         raise UserError(
             f"{path} takes {given['dtype'].__name__} {shape}, expected float32 (28, 28, 1)."
         )
+    if len(returned["shape"]) != 2:
+        raise UserError(f"{path} returns no class probabilities, which are (n, n_classes).")
 
     def predict_batch(images: np.ndarray) -> np.ndarray:
         if len(images) != interpreter.get_input_details()[0]["shape"][0]:

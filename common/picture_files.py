@@ -19,6 +19,7 @@ PICTURE_ENDS = frozenset(
 )
 MAX_BYTES = 50_000_000  # of a file: the largest photos of phones have some 30 MB
 MAX_PIXELS = 120_000_000  # announced in the file's head: 108 megapixels is the most in phones
+MAX_SIDE = 20_000  # pixels
 LONGEST_SIDE = 1600  # pixels; more shows grain of the paper, not more of a digit
 SAVE_AS = "Save it as PNG or JPEG."
 
@@ -36,13 +37,12 @@ def read_pixels(path: Path) -> np.ndarray:
     _check_file(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked below
-            picture = Image.open(path, formats=FORMATS)
-        with picture:
-            _check_announced(picture, path)
-            picture.draft(None, (LONGEST_SIDE, LONGEST_SIDE))  # lets large JPEGs load fast
-            picture.load()
-            return _as_array(ImageOps.exif_transpose(picture))
+            warnings.simplefilter("ignore")  # of large pictures and odd notes of cameras
+            with Image.open(path, formats=FORMATS) as picture:
+                _check_announced(picture, path)
+                picture.draft(None, (LONGEST_SIDE, LONGEST_SIDE))  # lets large JPEGs load fast
+                picture.load()
+                return _as_array(ImageOps.exif_transpose(picture))
     except UserError:
         raise
     except UnidentifiedImageError as error:
@@ -52,7 +52,9 @@ def read_pixels(path: Path) -> np.ndarray:
     # Pillow's decoders raise many kinds of errors for damaged files, none of them documented.
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-        raise UserError(f"{path} is damaged, or only a part of a picture: {reason}.") from error
+        raise UserError(
+            f"{path} is damaged, or only a part of a picture: {reason}. Save it again."
+        ) from error
 
 
 def _check_file(path: Path) -> None:
@@ -82,7 +84,10 @@ def _check_announced(picture: Image.Image, path: Path) -> None:
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(path)
-    n_frames = getattr(picture, "n_frames", 1)
+    if max(width, height) > MAX_SIDE:
+        raise UserError(f"{path} is {width:,} by {height:,} pixels, which is no photo. Cut it.")
+    # Phones append a preview or a second view to a photo (MPO): the first is the photo.
+    n_frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
     if n_frames > 1:
         raise UserError(f"{path} has {n_frames} frames or pages. Save one of them as PNG.")
 

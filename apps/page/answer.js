@@ -1,12 +1,11 @@
 // What the page says: the answer, its bars, and the sum behind a pixel.
 
-const DOUBT = 0.4; // an answer is doubtful if the second probability is nearer to the first
 
 // Return {first, second, isDoubtful}: the two likeliest classes.
 function judge(probabilities) {
   const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
   const [first, second] = order;
-  return { first, second, isDoubtful: probabilities[first] - probabilities[second] < DOUBT };
+  return { first, second, isDoubtful: probabilities[first] - probabilities[second] < settings.doubtful_margin };
 }
 
 function inPercent(probability) {

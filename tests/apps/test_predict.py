@@ -13,7 +13,6 @@ from apps.answers import MOST_ROWS, Reading, answer_of, as_table
 from apps.seen import plot_seen
 from apps.sources import find_pictures, is_table, read_table
 from common.command_line import PROJECT_DIR, run_program
-from common.user_error import UserError
 from tests.handwriting import draw_digit
 
 pytest.importorskip("ai_edge_litert")
@@ -110,7 +109,7 @@ def test_in_a_labelled_folder_each_picture_holds_one_digit(tmp_path):
     (tmp_path / "0").mkdir()
     Image.fromarray(broken).save(tmp_path / "0" / "a.png")
     classifier = predict.load_classifier(PROJECT_DIR / "best_model.keras")
-    (reading,) = predict.read_pictures(find_pictures([str(tmp_path)]), classifier, False, [])
+    (reading,) = predict.read_pictures(find_pictures([str(tmp_path)], []), classifier, False, [])
     assert len(reading.images) == 1
 
 
@@ -160,25 +159,65 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_read(pictures, capsys):
     assert printed.err.count("error: ") == 2 and "Traceback" not in printed.err
 
 
+def found_at(*paths):
+    """Return the pictures at some paths, and the errors."""
+    errors = []
+    return find_pictures([str(path) for path in paths], errors), errors
+
+
 def test_patterns_are_resolved_where_the_shell_does_not(pictures):
-    names = [picture.path.name for picture in find_pictures(["digit_*.png"])]
+    (pictures / "notes.txt").write_text("no picture")
+    (pictures / "empty").mkdir()
+    names = [picture.path.name for picture in found_at("*")[0]]
     assert names == ["digit_2.png", "digit_4.png", "digit_7.png"]
-    assert len(find_pictures([str(pictures / "*_[24].png")])) == 2
-    with pytest.raises(UserError, match=r"no file is named none\*.png"):
-        find_pictures(["none*.png"])
+    assert len(found_at(pictures / "*_[24].png")[0]) == 2
+    for pattern in ("none*.png", "*.txt"):
+        assert found_at(pattern) == ([], [f"no picture matches {pattern}. Check the path."])
+    assert len(found_at("digit_2**.png")[0] or found_at("digit_2**.png")[1]) == 1  # by the Python
 
 
 def test_sources(tmp_path):
     assert is_table("a.CSV") and is_table("x/my.csv.gz") and not is_table("a.png")
-    with pytest.raises(UserError, match="has no pictures"):
-        find_pictures([str(tmp_path)])
-    with pytest.raises(UserError, match="does not exist"):
-        find_pictures([str(tmp_path / "none.png")])
+    (error,) = found_at(tmp_path)[1]
+    assert "has no pictures" in error
+    (error,) = found_at(tmp_path / "none.png")[1]
+    assert "there is no picture" in error
     save_digit(tmp_path / "7" / "deep.png", 7)
     save_digit(tmp_path / "others" / "a.png", 7)
-    labels = {picture.path.name: picture.label for picture in find_pictures([str(tmp_path)])}
-    assert labels == {"deep.png": 7, "a.png": None}
-    assert find_pictures([str(tmp_path / "7" / "deep.png")])[0].label == 7
+    labels = {picture.name: picture.label for picture in found_at(tmp_path)[0]}
+    assert labels == {"7/deep.png": 7, "a.png": None}
+    assert found_at(tmp_path / "7" / "deep.png")[0][0].label == 7
+
+
+def test_one_bad_argument_does_not_stop_the_others(pictures, capsys):
+    (pictures / "empty").mkdir()
+    assert run("none.png", "digit_4.png", "none.csv", "empty", "--csv") == 2
+    printed = capsys.readouterr()
+    assert [row["digit"] for row in csv.DictReader(printed.out.splitlines())] == ["4"]
+    lines = printed.err.splitlines()
+    assert len(lines) == 3 and all(line.startswith("error: ") for line in lines)
+
+
+def test_errors_are_named_when_a_figure_cannot_be_written_either(pictures, capsys):
+    (pictures / "text.png").write_text("no picture")
+    (pictures / "file").write_text("in the way")
+    assert run("digit_2.png", "text.png", "--show", "--output-dir", "file") == 2
+    error = capsys.readouterr().err
+    assert "text.png is not a picture" in error and "cannot write" in error
+    assert run("text.png", "--show") == 2
+    assert "text.png is not a picture" in capsys.readouterr().err
+
+
+def test_odd_names_are_printed_on_one_line_and_drawn(pictures, capsys):
+    for name in ("$x_{b$.png", "a\nb.png"):
+        (pictures / "digit_2.png").rename(pictures / name)
+        assert run(name, "--show") == 0
+        table = capsys.readouterr().out.splitlines()
+        assert len(table) == 2 and table[1].split()[1] == "2"
+        (pictures / name).rename(pictures / "digit_2.png")
+    (pictures / "x\ny.png").write_text("no picture")
+    assert run("x\ny.png", "none.png") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
 
 
 def test_doubt_is_a_near_runner_up():

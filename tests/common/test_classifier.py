@@ -129,6 +129,22 @@ def test_what_is_no_classifier_of_images_is_refused(tmp_path, make, message):
         load_classifier(path)
 
 
+def test_a_model_that_would_unpack_to_too_much_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "model.keras"
+    path.write_bytes(zip_of("config.json"))
+    monkeypatch.setattr(classifiers, "MAX_BYTES", 0)
+    with pytest.raises(UserError, match="it unpacks to 1 bytes, more than"):
+        load_classifier(path)
+
+
+def test_a_model_that_is_refused_gets_no_lite_file(tmp_path):
+    path = tmp_path / "model.keras"
+    small_network(layers.Dense(10)).save(path)
+    with pytest.raises(UserError, match="must end with softmax"):
+        load_classifier(path)
+    assert not lite_path(path).exists()
+
+
 def test_a_damaged_lite_file_and_a_missing_model_are_refused(tmp_path):
     (tmp_path / "a.tflite").write_bytes(b"nothing of this kind")
     with pytest.raises(UserError, match="cannot be read as a LiteRT model"):

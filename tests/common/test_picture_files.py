@@ -68,6 +68,12 @@ def test_the_camera_says_which_side_is_up(tmp_path):
     assert np.abs(pixels[..., 0] - np.asarray(GREY) / 255).mean() < 0.02
 
 
+def test_a_photo_with_an_appended_preview_is_its_first_picture(tmp_path):
+    path = tmp_path / "phone.jpg"
+    GREY.save(path, "MPO", save_all=True, append_images=[GREY.rotate(90)], quality=95)
+    assert np.abs(read_pixels(path)[..., 0] - np.asarray(GREY) / 255).mean() < 0.02
+
+
 def png_head(width, height):
     """The beginning of a PNG file that announces a size."""
     data = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
@@ -100,6 +106,7 @@ def truncated(kind):
     [
         ("bomb.png", png_head(60_000, 60_000), "unpacks to more than 120 million pixels"),
         ("large.png", png_head(12_000, 12_000), "unpacks to more than 120 million pixels"),
+        ("stripe.png", png_head(1, 100_000_000), "which is no photo"),
         ("half.png", truncated("PNG"), "is damaged, or only a part of a picture"),
         ("half.jpg", truncated("JPEG"), "is damaged, or only a part of a picture"),
         ("text.png", b"a text with another name\n" * 9, "not a picture that can be read"),
