@@ -61,8 +61,8 @@ def ink_mask(ink: np.ndarray) -> tuple[np.ndarray, float]:
     # Mean and standard deviation of the paper, if its grain is normal, from the lightest quarter:
     # three quarters of a tightly cut picture may be ink.
     # The two lie far apart, so that whole steps of brightness between them do not count for much.
-    lightest, quarter = (float(q) for q in np.quantile(ink, (0.02, 0.25)))
-    grain = (quarter - lightest) / 1.379
+    lightest, quarter = (float(q) for q in np.quantile(ink, (0.05, 0.25)))
+    grain = (quarter - lightest) / 0.971
     paper = quarter + 0.674 * grain
     high = max(otsu_threshold(ink), paper + 5 * grain)
     mask = ink > high

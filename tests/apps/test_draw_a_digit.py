@@ -18,7 +18,7 @@ from apps.draw_a_digit import (
     main,
 )
 from architectures.fast_cnn import fast_cnn_small
-from common.command_line import run_program
+from common.command_line import PROJECT_DIR, run_program
 from common.csv_files import parse_csv_name
 from common.pictures import BOX, SIDE, STROKE_WIDTH
 
@@ -224,3 +224,15 @@ def test_the_record_in_the_project_has_its_accuracy(record):
     given = draw_a_digit.parse_command_line([])
     assert known_accuracy(given.model) > 0.99
     assert record.count_params() > 300_000
+
+
+# --- The committed page -------------------------------------------------------------------------
+
+
+def test_the_page_in_docs_is_made_of_the_present_sources():
+    page = (PROJECT_DIR / "docs" / "draw.html").read_text(encoding="utf-8")
+    assert len(page.encode()) <= 500_000
+    for name in (*draw_a_digit.SCRIPTS, "style.css"):
+        source = (draw_a_digit.PAGE_DIR / name).read_text(encoding="utf-8")
+        assert source.strip() in page, f"write docs/draw.html anew: {name} has changed"
+    assert f'"strokeWidth": {STROKE_WIDTH}' in page and draw_a_digit.TRAIN_COMMAND in page

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from common.ink import in_unit_range, ink_mask, ink_of, otsu_threshold
+from common.pictures import find_digits
 from tests.handwriting import draw_digit
 
 
@@ -77,6 +78,16 @@ def test_grain_of_the_paper_is_no_ink():
 )
 def test_empty_paper_has_no_ink_to_speak_of(picture):
     assert inked(picture).mean() < 0.001
+
+
+@pytest.mark.parametrize("grain", [1, 3, 6])
+@pytest.mark.parametrize("paper", [60, 128, 200])
+def test_no_digit_is_read_in_the_grain_of_paper(grain, paper):
+    """Whole steps of brightness must not hide how coarse it is."""
+    for seed in range(4):
+        draw = np.random.default_rng(seed)
+        picture = np.clip(draw.normal(paper, grain, (200, 200)), 0, 255).astype("uint8")
+        assert find_digits(ink_of(picture)) == []
 
 
 def test_strokes_are_kept_where_they_grow_faint_and_faint_specks_are_not():
