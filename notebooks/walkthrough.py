@@ -18,8 +18,8 @@
 # All code that matters is in the project's files; each cell calls some of it.
 # So whenever you ask how a step is done, open the file that the cell imports from.
 #
-# Run the cells from top to bottom, with Shift+Enter. On two CPU cores, all of them take three to six
-# minutes. **Stop at each question, and write down your guess before you go on.**
+# Run the cells from top to bottom, with Shift+Enter. On two CPU cores, all of them take three to
+# six minutes. **Stop at each question, and write down your guess before you go on.**
 #
 # On your own computer: `pip install -r requirements.txt jupyterlab`, then
 # `jupyter lab notebooks/walkthrough.ipynb`.

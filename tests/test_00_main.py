@@ -320,6 +320,11 @@ def start(*arguments, folder=PROJECT_DIR, options=(), **variables):
     return subprocess.run(command, env=environment, capture_output=True, timeout=200)
 
 
+QUICK = ["--dataset=digits", "--architecture=keras_example", "--epochs=1", "--polish-epochs=0"]
+QUICK += ["--optimizer=adam", "--batch-size=500", "--average-shifts=false"]
+QUICK += ["--precision=float32", "--figures=none"]
+
+
 def test_nothing_that_the_user_has_configured_changes_the_result(tmp_path):
     home = tmp_path / "keras"
     home.mkdir()
@@ -331,13 +336,10 @@ def test_nothing_that_the_user_has_configured_changes_the_result(tmp_path):
         "backend": "numpy",
     }
     (home / "keras.json").write_text(json.dumps(configuration))
-    flags = ["--dataset=digits", "--architecture=keras_example", "--epochs=1", "--polish-epochs=0"]
-    flags += ["--optimizer=adam", "--batch-size=500", "--average-shifts=false"]  # to be quick
-    flags += ["--networks=2", "--precision=float32", "--figures=none"]
+    flags = [*QUICK, "--networks=2"]
     answer = start(
         *flags,
         f"--output-dir={tmp_path / 'program'}",
-        options=["-OO"],
         KERAS_HOME=str(home),
         MPLBACKEND="module://matplotlib_not_installed.backend_inline",
         PYTHONIOENCODING="ascii",
@@ -350,6 +352,12 @@ def test_nothing_that_the_user_has_configured_changes_the_result(tmp_path):
     settings, _ = parse_command_line([*flags, f"--output-dir={tmp_path / 'here'}"])
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["test_loss"] == run(settings).test_loss
+
+
+@pytest.mark.slow  # Python compiles all of TensorFlow anew for this option: a minute
+def test_a_run_needs_no_docstrings(tmp_path):
+    answer = start(*QUICK, f"--output-dir={tmp_path}", options=["-OO"])
+    assert answer.returncode == 0, answer.stderr.decode()
 
 
 def test_a_terminated_program_says_how_to_go_on(tmp_path):

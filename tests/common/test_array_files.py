@@ -380,7 +380,11 @@ def test_folders_without_data(folder, names, message):
         ("train.csv", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         ("train-images-idx3-ubyte", b"", "has no file train-labels|is empty"),
         ("notes.txt", b"some text", "is no zip file. Expected are IDX files"),
-        ("mnist.pkl.gz", gzip.compress(b"\x80\x03}q\x00."), "is a Python pickle, which is not"),
+        (
+            "mnist.pkl.gz",
+            gzip.compress(b"\x80\x03}q\x00.", mtime=0),
+            "is a Python pickle, which is not",
+        ),
     ],
 )
 def test_files_that_are_no_data(folder, name, content, message):
