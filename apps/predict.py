@@ -87,8 +87,8 @@ def main(arguments: list[str]) -> None:
         # Beside JSON or CSV, words would be in the way.
         words = sys.stderr if given.json or given.csv else None
         evaluate_labelled(readings, given.output_dir, words)
-        if given.show and any(one.path for one in readings):
-            show(readings, given.output_dir)
+        if given.show and readings:
+            show([one for one in readings if one.path], given.output_dir)
     except UserError as error:
         errors.append(str(error))
     for error in errors[:-1]:
@@ -118,7 +118,7 @@ def read_pictures(
     Args:
         single: each picture holds one digit; a labelled picture always does.
     """
-    from common.pictures import Digit, find_digits, read_picture
+    from common.pictures import MOST_PARTS, Digit, find_digits, has_too_many_parts, read_picture
 
     found: list[tuple[Picture, list[Digit]]] = []
     for picture in pictures:
@@ -127,7 +127,13 @@ def read_pictures(
         except UserError as error:
             errors.append(str(error))
             continue
-        found.append((picture, find_digits(ink, single or picture.label is not None)))
+        digits = find_digits(ink, single or picture.label is not None)
+        if not digits and has_too_many_parts(ink):
+            errors.append(
+                f"{picture.path} has more than {MOST_PARTS:,} parts of ink, as a page of text or a "
+                "texture has. Cut the digits out of it, some hundreds at a time."
+            )
+        found.append((picture, digits))
         if len(found) == PICTURES_AT_ONCE:
             yield from _classify(found, classifier)
             found = []
@@ -224,22 +230,32 @@ def write_figures(readings: Sequence[Reading], folder: Path) -> list[Path]:
 
 
 def show(readings: Sequence[Reading], folder: Path) -> None:
-    """Draw each picture beside what the network sees; write it, and open it in a window."""
+    """Draw each picture beside what the network sees; write it, and open it in a window.
+
+    Args:
+        readings: of picture files.
+        folder: where the figure is written.
+    """
     import matplotlib.pyplot as plt
 
-    from apps.seen import plot_seen
+    from apps.seen import plot_seen, rows_of, what_is_drawn
     from figures.screen import can_show, our_style
 
+    if not readings:
+        print("Not drawn: --show draws pictures, not tables of images.", file=sys.stderr)
+        return
+    rows = rows_of(readings, MOST_SHOWN)
+    remark = what_is_drawn(rows, readings)
     on_screen = can_show()
     with our_style() if on_screen else nullcontext():
         if not on_screen:
             plt.switch_backend("Agg")
-        figure = plot_seen([one for one in readings if one.path], MOST_SHOWN)
+        figure = plot_seen(rows, remark)
         path = save_figure(figure, folder / "seen.png")
         if on_screen:
             plt.show()
     where = "Drawn in" if on_screen else "Not shown: no screen; drawn in"
-    print(f"{where} {path}", file=sys.stderr)
+    print(f"{where} {path}{remark and f' ({remark})'}", file=sys.stderr)
 
 
 def save_figure(figure: "Figure", path: Path) -> Path:

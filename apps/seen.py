@@ -1,6 +1,7 @@
 """The figure of `predict --show`: each picture, and what the network sees of it."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -9,47 +10,67 @@ from matplotlib.patches import Rectangle
 
 from apps.answers import Answer, Reading, printable
 from common.picture_files import read_pixels
-from common.user_error import UserError
-from figures.style import BLUE, ORANGE, draw_image
+from figures.style import BLUE, ORANGE
 
 DIGITS_IN_A_ROW = 7
 PICTURE_WIDTH = 2.5  # in widths of a digit
 
 
-def plot_seen(readings: Sequence[Reading], most_digits: int) -> Figure:
+class Row(NamedTuple):
+    """A picture in the figure, and how many of its digits are drawn beside it."""
+
+    reading: Reading
+    n_digits: int
+
+
+def rows_of(readings: Sequence[Reading], most_digits: int) -> list[Row]:
+    """Return what is drawn of these pictures: all up to the digit `most_digits`."""
+    rows, left = [], most_digits
+    for reading in readings:
+        if left > 0:
+            rows.append(Row(reading, min(left, len(reading.images))))
+            left -= max(1, len(reading.images))  # an empty picture takes a row, too
+    return rows
+
+
+def what_is_drawn(rows: Sequence[Row], readings: Sequence[Reading]) -> str:
+    """Return how much of these pictures is drawn, in words; nothing if it is all of them."""
+    parts = []
+    if len(rows) < len(readings):
+        parts.append(f"{len(rows):,} of {len(readings):,} pictures")
+    drawn, found = sum(row.n_digits for row in rows), sum(len(one.images) for one in readings)
+    if drawn < found:
+        parts.append(f"{drawn:,} of {found:,} digits")
+    return f"{' and '.join(parts)} drawn" if parts else ""
+
+
+def plot_seen(rows: Sequence[Row], remark: str = "") -> Figure:
     """Draw the pictures at the left, and the images that the network sees beside them.
 
     Args:
-        readings: of picture files.
-        most_digits: pictures that come after so many digits are left out.
-
-    Raises:
-        UserError: there is no picture.
+        rows: of picture files, at least one.
+        remark: a second line for the title.
     """
-    shown, n_digits = [], 0
-    for reading in readings:
-        if n_digits < most_digits:
-            shown.append(reading)
-            n_digits += max(1, len(reading.images))  # an empty picture takes a row, too
-    if not shown:
-        raise UserError("there is no picture to show: --show draws picture files.")
-    columns = max(1, *(min(len(one.images), DIGITS_IN_A_ROW) for one in shown))
-    heights = [max(1, -(-len(one.images) // columns)) for one in shown]  # in rows of digits
+    columns = max(1, *(min(row.n_digits, DIGITS_IN_A_ROW) for row in rows))
+    heights = [max(1, -(-row.n_digits // columns)) for row in rows]  # in rows of digits
     figure = plt.figure(
-        figsize=(1.5 * (PICTURE_WIDTH + columns), 1.75 * sum(heights) + 0.2), layout="constrained"
+        figsize=(1.5 * (PICTURE_WIDTH + columns), 1.75 * sum(heights) + 0.6), layout="constrained"
     )
+    title = "Left: as it is. Right: what the network sees, white ink on black"
+    figure.suptitle(f"{title}\n{remark}" if remark else title, fontsize=10)
     grid = figure.add_gridspec(
         sum(heights), 1 + columns, width_ratios=[PICTURE_WIDTH] + columns * [1]
     )
-    row = 0
-    for reading, height in zip(shown, heights, strict=True):
-        _draw_picture(figure.add_subplot(grid[row : row + height, 0]), reading)
-        for k, (image, answer) in enumerate(zip(reading.images, reading.answers, strict=True)):
-            panel = figure.add_subplot(grid[row + k // columns, 1 + k % columns])
+    top = 0
+    for (reading, n_digits), height in zip(rows, heights, strict=True):
+        _draw_picture(figure.add_subplot(grid[top : top + height, 0]), reading)
+        answers = reading.answers
+        for k in range(n_digits):
+            panel = figure.add_subplot(grid[top + k // columns, 1 + k % columns])
             panel.axis("off")
-            draw_image(panel, image[..., None])
-            panel.set_title(_title(answer), fontsize=9)
-        row += height
+            panel.imshow(reading.images[k], cmap="gray", vmin=0, vmax=1)
+            panel.set_title(_title(answers[k]), fontsize=9)
+        top += height
     return figure
 
 
@@ -65,7 +86,7 @@ def _draw_picture(panel: Axes, reading: Reading) -> None:
     """Draw a picture with a frame around each digit."""
     panel.axis("off")
     pixels = read_pixels(reading.path)
-    panel.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=1)
+    panel.imshow(pixels[..., 0] if pixels.shape[2] == 1 else pixels, cmap="gray", vmin=0, vmax=1)
     for box, answer in zip(reading.boxes, reading.answers, strict=True):
         if box is not None:
             left, top, right, bottom = box

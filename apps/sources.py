@@ -63,6 +63,8 @@ def _pictures_at(name: str) -> list[Picture]:
     Raises:
         UserError: there is none.
     """
+    if not name.strip():  # pathlib would take it for the working directory
+        raise UserError(f"expected a picture or a folder, got {name!r}. Check the path.")
     path = Path(name)
     if any(sign in name for sign in "*?[") and not path.exists():
         try:
@@ -123,17 +125,20 @@ def read_table(path: Path, n_classes: int) -> ImageTable:
     from common.array_checks import Labelled, check_part, to_images
 
     if path.suffix.lower() == ".npz":
-        from common.npz_files import read_npz
+        from common.npz_files import read_npz_images
 
-        train, test = read_npz(path)
-        part = check_part(test or train, n_classes, str(path))
-        return ImageTable(path.name, part.images, part.labels)
-    if path.suffix.lower() == ".npy":
-        raise UserError(f"{path} holds a single array: save images and labels as .npz.")
-    from common.csv_files import read_csv
+        images, labels = read_npz_images(path)
+    elif path.suffix.lower() == ".npy":
+        raise UserError(
+            f"{path} is not read, because it has no room for labels. Save its images by "
+            "np.savez(path, x=images), or with their labels by np.savez(path, x=images, y=labels)."
+        )
+    else:
+        from common.csv_files import read_csv
 
-    images, labels = read_csv(path, n_classes)
+        images, labels = read_csv(path, n_classes)
     if labels is None:
         return ImageTable(path.name, to_images(images, f"{path}: the images"), None)
-    part = check_part(Labelled(images, labels), n_classes, str(path))
+    hint = f"The network knows {n_classes} classes."
+    part = check_part(Labelled(images, labels), n_classes, f"{path}: the", hint)
     return ImageTable(path.name, part.images, part.labels)

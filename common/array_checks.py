@@ -4,6 +4,7 @@ What can mean one thing only is converted: other shapes, pixels in [0, 1], label
 one-hot. What could mean two things is refused with a line that says how to mend it.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,19 +26,20 @@ class Labelled(NamedTuple):
     labels: np.ndarray
 
 
-def check_part(raw: Labelled, n_classes: int, what: str) -> Labelled:
+def check_part(raw: Labelled, n_classes: int, what: str, hint: str = "") -> Labelled:
     """Return images uint8 (n, 28, 28), white on black, and labels of the smallest unsigned type.
 
     Args:
         raw: the arrays as they were stored.
         n_classes: labels run from 0 to n_classes - 1.
         what: begins the messages: "FILE: the train".
+        hint: what to say of labels out of range.
 
     Raises:
         UserError: they cannot be converted, or could be in more than one way.
     """
     images = to_images(raw.images, f"{what} images")
-    labels = to_labels(raw.labels, n_classes, f"{what} labels")
+    labels = to_labels(raw.labels, n_classes, f"{what} labels", hint)
     if len(images) != len(labels):
         raise UserError(
             f"{what} part has {len(images):,} images, but {len(labels):,} labels. Expected a label "
@@ -104,7 +106,7 @@ def _check_light_on_dark(images: np.ndarray, what: str) -> None:
         )
 
 
-def to_labels(array: np.ndarray, n_classes: int, what: str) -> np.ndarray:
+def to_labels(array: np.ndarray, n_classes: int, what: str, hint: str = "") -> np.ndarray:
     """Return labels (n,) of the smallest unsigned type that holds them all.
 
     Taken are whole numbers of any type, also as text, (n,) or (n, 1), and one-hot (n, n_classes).
@@ -123,8 +125,8 @@ def to_labels(array: np.ndarray, n_classes: int, what: str) -> np.ndarray:
         raise UserError(f"{what} are not all whole numbers. Expected 0 to {n_classes - 1}.")
     if len(labels) and (labels.min() < 0 or labels.max() >= n_classes):
         raise UserError(
-            f"{what} run from {labels.min():g} to {labels.max():g}; expected 0 to {n_classes - 1}. "
-            "(For more classes, list their names in DATA_SETS.)"
+            f"{what} run from {labels.min():g} to {labels.max():g}; expected 0 to {n_classes - 1}."
+            f"{hint and ' '}{hint}"
         )
     return labels.astype(np.min_scalar_type(n_classes - 1))
 
@@ -135,10 +137,21 @@ def _to_numbers(labels: np.ndarray, what: str) -> np.ndarray:
         try:
             return labels.astype(np.float64)
         except ValueError as error:
-            raise UserError(f"{what} are text. Expected whole numbers: {error}.") from error
+            text = next(str(one) for one in labels.flat if not _is_number(one))
+            raise UserError(
+                f"{what} are text, such as {text[:30]!r}. Expected whole numbers."
+            ) from error
     if labels.dtype.kind not in "buif":
         raise UserError(f"{what} are {labels.dtype} {labels.shape}; expected whole numbers (n,).")
     return labels.astype(np.uint8) if labels.dtype.kind == "b" else labels
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a text can be read as a number."""
+    with suppress(ValueError):
+        float(text)
+        return True
+    return False
 
 
 def _is_one_hot(labels: np.ndarray) -> bool:

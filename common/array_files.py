@@ -24,6 +24,7 @@ READABLE = (
     "t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte; or .gz), one .npz file (x_train, y_train, "
     "x_test, y_test), train.csv and test.csv (label and 784 pixels), or folders 0 to 9 of pictures."
 )
+MORE_CLASSES = "(For more classes, list their names in DATA_SETS.)"
 Parts = tuple[Labelled, Labelled | None]  # training and test data, as stored
 Sets = Mapping[tuple[str, ...], Mapping[str, list[Path]]]  # files by data set, then by role
 
@@ -45,16 +46,23 @@ def read_arrays(path: Path, data_set: str, n_classes: int) -> Arrays:
     Raises:
         UserError: there is no such data, it is damaged, or it could mean more than one thing.
     """
-    if type_of(path) == "file":
-        train, test = _read_file(path, n_classes)
-    else:
-        train, test = _read_folder(_subfolder(path, data_set), data_set, n_classes)
-    train = check_part(train, n_classes, f"{path}: the train")
+    train, test = read_parts(path, data_set, n_classes)
+    train = check_part(train, n_classes, f"{path}: the train", MORE_CLASSES)
     if test is None:
         train, test = hold_out(train, path)
     else:
-        test = check_part(test, n_classes, f"{path}: the test")
+        test = check_part(test, n_classes, f"{path}: the test", MORE_CLASSES)
     return Arrays(*train, *test)
+
+
+def read_parts(path: Path, data_set: str, n_classes: int) -> Parts:
+    """Read the training part and, if there is one, the test part, as they are stored.
+
+    Args and errors: as `read_arrays`.
+    """
+    if type_of(path) == "file":
+        return _read_file(path, n_classes)
+    return _read_folder(_subfolder(path, data_set), data_set, n_classes)
 
 
 # --- Finding ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ TensorFlow and Keras take four seconds to start, LiteRT a tenth of one. A Keras 
 LiteRT file yet gets one beside it at its first use.
 """
 
+import re
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from common.data_files import is_file, is_folder
 from common.keras_start import load_keras
 from common.lite_model import BATCH_SIZE, Predict, is_made_of, lite_path, load_lite, write_lite
 from common.streams import without_startup_chatter
-from common.user_error import UserError
+from common.user_error import UserError, reason_of
 
 if TYPE_CHECKING:
     import keras
@@ -115,13 +116,19 @@ def load_keras_model(path: Path) -> "keras.Model":
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
     # Keras raises errors of many kinds for foreign or damaged files, none of them documented.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        if "Lambda" in str(error):
-            reason = "it holds code of its own (a Lambda layer), which is not run."
-        raise UserError(f"{path} cannot be loaded: {reason}") from error
+        raise UserError(f"{path} cannot be loaded: {_why_not_loaded(error)}") from error
     if problem := _problem_of(model):
         raise UserError(f"{path} holds no classifier of digits: {problem}.")
     return model
+
+
+def _why_not_loaded(error: Exception) -> str:
+    """Return what Keras has against a file, in words for those who only want to use it."""
+    if "Lambda" in str(error):
+        return "it holds code of its own (a Lambda layer), which is not run."
+    if unknown := re.search(r"Could not locate \w+ '(\w+)'", str(error)):
+        return f"it is made of {unknown[1]}, which is no part of Keras. Use Keras' own layers."
+    return f"{reason_of(error)}. Save or copy it again."
 
 
 def _check_archive(path: Path) -> None:

@@ -28,6 +28,7 @@ class Parser(argparse.ArgumentParser):
 
     It takes no abbreviations: several programs pass the flags that they do not know on to another
     parser. Its help keeps the line breaks of the description, which is None under `python -OO`.
+    What has `type=Path` refuses an empty text, which pathlib would take for the working directory.
     """
 
     def __init__(self, description: str | None, **options: Any):
@@ -39,10 +40,42 @@ class Parser(argparse.ArgumentParser):
             ),
             **options,
         )
+        self.register("type", Path, _path)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return what the command line says; hyphens and underscores in flags are the same.
+
+        (Tools for hyperparameter sweeps pass underscores.)
+
+        Raises:
+            UserError: an unknown flag (with the nearest valid one) or one without its value.
+        """
+        return self._all_known(
+            *self.parse_known_args([with_hyphens(text) for text in args], namespace)
+        )
+
+    def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return what the command line says, as `parse_args`; flags may stand between names."""
+        return self._all_known(
+            *self.parse_known_intermixed_args([with_hyphens(text) for text in args], namespace)
+        )
+
+    def _all_known(self, given: argparse.Namespace, unknown: list[str]) -> argparse.Namespace:
+        if unknown:
+            flags = [option for option in self._option_string_actions if option.startswith("--")]
+            raise unknown_name("flag", unknown[0].split("=")[0], flags, "--help lists all.")
+        return given
 
     def error(self, message: str) -> typing.NoReturn:
         """Raise what argparse would print over several lines."""
         raise UserError(f"{message}. See --help.")
+
+
+def _path(text: str) -> Path:
+    """Return a path of the command line, unless the text is empty."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
+    return Path(text)
 
 
 # --- Settings as flags --------------------------------------------------------------------------
@@ -64,7 +97,9 @@ def make_parser(description: str | None, defaults: Settings) -> Parser:
     usage = "python _00_main.py [--recipe NAME] [--SETTING VALUE ...] [--resume RUN_FOLDER]"
     parser = Parser(description, usage=usage, argument_default=argparse.SUPPRESS)
     parser.add_argument("--recipe", metavar="NAME", help=", ".join(RECIPES))
-    parser.add_argument("--resume", metavar="RUN_FOLDER", help="go on with an interrupted run")
+    parser.add_argument(
+        "--resume", type=Path, metavar="RUN_FOLDER", help="go on with an interrupted run"
+    )
     groups: dict[str, Any] = {}
     for field in fields(Settings):
         title = field.metadata["group"]
@@ -92,20 +127,14 @@ def _add_flag(group: Any, field: Any, default: Any) -> None:
 
 
 def parse_flags(parser: Parser, arguments: Iterable[str]) -> Flags:
-    """Return what the command line says; hyphens and underscores are the same.
-
-    (Tools for hyperparameter sweeps pass underscores.)
+    """Return what the command line says.
 
     Raises:
-        UserError: an unknown flag (with the nearest valid one) or one without its value.
+        UserError: as `Parser.parse_args`.
     """
-    given, unknown = parser.parse_known_args([with_hyphens(text) for text in arguments])
-    if unknown:
-        flags = [option for option in parser._option_string_actions if option.startswith("--")]
-        raise unknown_name("flag", unknown[0].split("=")[0], flags, "--help lists all.")
-    values = vars(given)
+    values = vars(parser.parse_args(arguments))
     recipe, resume = values.pop("recipe", None), values.pop("resume", None)
-    return Flags(recipe, None if resume is None else Path(resume), values)
+    return Flags(recipe, resume, values)
 
 
 def with_hyphens(argument: str) -> str:

@@ -1,7 +1,8 @@
 """Tables of labelled images as on Kaggle: a row per image, its label and its 784 pixels.
 
 Read are commas, semicolons, tabs or spaces, with or without a header, plain or gzip. The label is
-the column that the header calls label (or class, target, ...), else the first of 785.
+the column that the header calls label (or class, target, ...), else the first of 785. Blank lines
+are passed over, wherever they stand, and counted where a message names a line.
 """
 
 import re
@@ -20,6 +21,8 @@ PART_WORDS = {"train": "train", "training": "train", "test": "test", "testing": 
 LABEL_NAMES = {"label", "labels", "class", "target", "digit", "y"}
 ROW_NUMBER_NAMES = {"", "id", "index", "imageid", "image_id", "unnamed: 0"}
 N_PIXELS = 28 * 28
+END_OF_LINE = re.compile(r"\r\n|\r|\n")
+BLANK = " \t,;\"'"  # a line of these alone is blank: spreadsheets keep their separators
 ROWS_AT_ONCE = 5_000  # a table of 60,000 rows as numbers of 8 bytes would take 377 MB
 
 
@@ -31,12 +34,14 @@ class CsvName(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How a table is written, as its first line shows."""
+    """How a table is written, as its first line shows; lines are counted from 1."""
 
     separator: str
     decimal: str
     header: list[str] | None  # names in lower case
     n_columns: int
+    first_line: int  # that is not blank
+    first_row: int  # the line of the first row
 
 
 def parse_csv_name(name: str) -> CsvName | None:
@@ -95,17 +100,21 @@ def read_csv(path: Path, n_classes: int) -> tuple[np.ndarray, np.ndarray | None]
 
 
 def _read_layout(path: Path) -> Layout:
-    """Look at the first line of a table."""
+    """Look at the first line of a table that is not blank."""
     with open_content(path) as file:
         head = file.peek(HEAD_BYTES)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
         raise UserError(f"{path} is not a table of plain text: save it as CSV in UTF-8.")
     text = head.removeprefix(b"\xef\xbb\xbf").decode("latin-1")  # digits are the same everywhere
-    line = re.split(r"[\r\n]", text, maxsplit=1)[0].lstrip("# ")  # np.savetxt: "# label,..."
+    lines = END_OF_LINE.split(text)
+    filled = [number for number, line in enumerate(lines, 1) if line.strip(BLANK)] or [1]
+    line = lines[filled[0] - 1].lstrip("# ")  # np.savetxt: "# label,..."
     separator = next((mark for mark in ";\t, " if mark in line), ",")
     decimal = "," if separator in ";\t" and "," in text else "."
     cells = [cell.strip(" \"'").lower() for cell in line.split(separator)]
-    return Layout(separator, decimal, cells if _is_header(cells, decimal) else None, len(cells))
+    header = cells if _is_header(cells, decimal) else None
+    rows = filled if header is None else [*filled[1:], filled[0] + 1]
+    return Layout(separator, decimal, header, len(cells), filled[0], rows[0])
 
 
 def _is_header(cells: list[str], decimal: str) -> bool:
@@ -130,8 +139,8 @@ def _find_columns(layout: Layout, path: Path) -> tuple[int | None, list[int]]:
     pixels = [column for column in columns if column not in labels]
     if len(pixels) != N_PIXELS:
         raise UserError(
-            f"{path} has {layout.n_columns:,} columns in line 1. Expected 785: the label and "
-            "28x28 pixels, separated by commas."
+            f"{path} has {layout.n_columns:,} columns in line {layout.first_line}. Expected 785: "
+            "the label and 28x28 pixels, separated by commas."
         )
     numbers = [[int(number) for number in re.findall(r"\d+", names[pixel])] for pixel in pixels]
     if numbers != sorted(numbers):
@@ -148,25 +157,24 @@ def _read_numbers(path: Path, layout: Layout) -> Iterator[np.ndarray]:
     Raises:
         UserError: with the line of what is not a number, or of too many or too few columns.
     """
-    n_header_lines = 0 if layout.header is None else 1
     options = {"sep": layout.separator, "decimal": layout.decimal, "skipinitialspace": True}
-    options |= {"header": None, "skiprows": n_header_lines, "index_col": False}
+    options |= {"header": None, "skiprows": layout.first_row - 1, "index_col": False}
     options |= {"encoding": "latin-1", "skip_blank_lines": False, "low_memory": False}
     with open_content(path) as file:
         if file.peek(3).startswith(b"\xef\xbb\xbf"):
             file.read(3)
         try:
             for block in pd.read_csv(file, chunksize=ROWS_AT_ONCE, **options):
-                numbers = _to_numbers(block, layout, n_header_lines + 1, path)
+                numbers = _to_numbers(block, layout, path)
                 if len(numbers):  # not blank lines alone
                     yield numbers
         except pd.errors.EmptyDataError:
             return
         except pd.errors.ParserError as error:
-            raise _no_table(str(error), layout, n_header_lines + 1, path) from error
+            raise _no_table(str(error), layout, path) from error
 
 
-def _no_table(reason: str, layout: Layout, first_line: int, path: Path) -> UserError:
+def _no_table(reason: str, layout: Layout, path: Path) -> UserError:
     """Return (not raise) the error for what pandas could not split into columns."""
     found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", reason)
     if found is None:
@@ -174,11 +182,11 @@ def _no_table(reason: str, layout: Layout, first_line: int, path: Path) -> UserE
         return UserError(f"{path} is no table: {reason}. Check the quotation marks.")
     expected, line, saw = map(int, found.groups())
     if expected != layout.n_columns:  # pandas expects what the first row of numbers has
-        line, saw = first_line, expected
+        line, saw = layout.first_row, expected
     return UserError(f"{path}, line {line} has {saw} columns. Expected {layout.n_columns}.")
 
 
-def _to_numbers(block: pd.DataFrame, layout: Layout, first_line: int, path: Path) -> np.ndarray:
+def _to_numbers(block: pd.DataFrame, layout: Layout, path: Path) -> np.ndarray:
     """Return a block as float64, without blank lines.
 
     Raises:
@@ -186,8 +194,8 @@ def _to_numbers(block: pd.DataFrame, layout: Layout, first_line: int, path: Path
     """
     if block.shape[1] != layout.n_columns:
         raise UserError(
-            f"{path}, line {first_line} has {block.shape[1]} columns. Expected {layout.n_columns}, "
-            "as in line 1."
+            f"{path}, line {layout.first_row} has {block.shape[1]} columns. Expected "
+            f"{layout.n_columns}, as in line {layout.first_line}."
         )
     try:
         numbers = block.to_numpy(np.float64)
@@ -196,14 +204,14 @@ def _to_numbers(block: pd.DataFrame, layout: Layout, first_line: int, path: Path
     is_wrong = ~np.isfinite(numbers)
     if not is_wrong.any():
         return numbers
-    is_blank = block.isna().to_numpy().all(axis=1)
+    is_blank = block.replace(r"^\s*$", np.nan, regex=True).isna().to_numpy().all(axis=1)
     wrong = np.argwhere(is_wrong & ~is_blank[:, np.newaxis])
     if len(wrong):
         row, column = wrong[0]
         cell = block.iat[row, column]
         what = "empty, or the line too short" if pd.isna(cell) else repr(str(cell)[:30])
         raise UserError(
-            f"{path}, line {first_line + block.index[row]}: column {column + 1} is {what}. "
+            f"{path}, line {layout.first_row + block.index[row]}: column {column + 1} is {what}. "
             f"Expected {layout.n_columns} numbers."
         )
     return numbers[~is_blank]

@@ -32,7 +32,7 @@ def type_of(path: Path) -> str:
     except FileNotFoundError as error:
         is_link = path.is_symlink()
         what = "is a link to something that does not exist" if is_link else "does not exist"
-        raise UserError(f"data folder or file {path} {what}. Check the path.") from error
+        raise UserError(f"{path} {what}. Check the path.") from error
     except OSError as error:
         raise cannot_read(path, error) from error
     except ValueError as error:  # a zero byte

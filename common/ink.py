@@ -11,6 +11,7 @@ from scipy import ndimage
 
 LEAST_CONTRAST = 0.05  # between ink and paper, as a share of the paper's brightness
 COARSE_IMAGE = 12  # pixels
+DARKEST_GAP = 0.5  # ink of a grey gap in such an image; what is darker is inside of a stroke
 TINY_SIDE = 40  # pixels; such an image is no photo
 SMALL_SIDE = 320  # pixels; enough to tell dark ink from light
 COARSE_SIDE = 128  # pixels; the paper's brightness changes slowly, so it is found on few
@@ -146,8 +147,8 @@ def _sharpened(ink: np.ndarray) -> np.ndarray:
     Where a pixel is as wide as a stroke, gaps between strokes are grey: they count as paper.
     """
     gaps = ndimage.grey_opening(ndimage.median_filter(ink, 3, mode="nearest"), size=(3, 3))
-    gaps = ndimage.uniform_filter(gaps, 3, mode="nearest")
-    return np.clip((ink - gaps) / np.maximum(1 - gaps, 0.05), 0, 1)
+    gaps = np.minimum(ndimage.uniform_filter(gaps, 3, mode="nearest"), DARKEST_GAP)
+    return np.clip((ink - gaps) / (1 - gaps), 0, 1)
 
 
 def _like_strokes(ink: np.ndarray) -> float:

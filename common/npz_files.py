@@ -6,6 +6,7 @@ that a file cannot announce more than it holds. Pickled objects are never loaded
 
 import math
 import zipfile
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import IO
@@ -14,7 +15,7 @@ import numpy as np
 
 from common.array_checks import Labelled
 from common.data_files import HEAD_BYTES, MAX_BYTES, entries, open_content, too_large, words_of
-from common.user_error import UserError
+from common.user_error import UserError, reason_of
 
 EXPECTED = (
     "Expected four arrays: np.savez_compressed(path, x_train=..., y_train=..., x_test=..., "
@@ -43,21 +44,36 @@ def read_npz(path: Path) -> tuple[Labelled, Labelled | None]:
     Raises:
         UserError: not a readable .npz file, or arrays are missing, ambiguous or pickled.
     """
+    arrays = _read_arrays(path, _find_members)
+    return Labelled(*arrays[:2]), Labelled(*arrays[2:]) if len(arrays) == 4 else None
+
+
+def read_npz_images(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read images and, if there are any, their labels, as they are stored: of the test part first.
+
+    Raises:
+        UserError: as `read_npz`.
+    """
+    images, *labels = _read_arrays(path, _find_images)
+    return images, labels[0] if labels else None
+
+
+def _read_arrays(
+    path: Path, find: Callable[[zipfile.ZipFile, Path], list[str]]
+) -> list[np.ndarray]:
+    """Read the arrays whose members `find` names."""
     _check_is_zip(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            members = _find_members(archive, path)
-            arrays = [_read_member(archive, member, path) for member in members]
+            return [_read_member(archive, member, path) for member in find(archive, path)]
     except UserError:
         raise
     # zipfile and NumPy raise more than ten kinds of errors for damaged files, none documented.
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise UserError(
-            f"{path} cannot be read as .npz: {reason}. If it is damaged or incomplete, download or "
-            "write it again."
+            f"{path} cannot be read as .npz: {reason_of(error)}. If it is damaged or incomplete, "
+            "download or write it again."
         ) from error
-    return Labelled(*arrays[:2]), Labelled(*arrays[2:]) if len(arrays) == 4 else None
 
 
 def _check_is_zip(path: Path) -> None:
@@ -80,9 +96,7 @@ def _find_members(archive: zipfile.ZipFile, path: Path) -> list[str]:
 
     Other usual names (train_images) serve if there is one for each.
     """
-    members = [name for name in archive.namelist() if name.endswith(".npy")]
-    if not members:
-        raise UserError(f"{path} is a zip file without arrays. Unpack it and give the folder.")
+    members = _members(archive, path)
     roles = ("x_train", "y_train", "x_test", "y_test")
     found = [_find_member(role, members, path) for role in roles]
     if not any(found):
@@ -90,9 +104,37 @@ def _find_members(archive: zipfile.ZipFile, path: Path) -> list[str]:
         found = pair if all(pair) else found
     if not all(found):
         missing = ", ".join(role for role, name in zip(roles, found, strict=True) if not name)
-        held = ", ".join(name.removesuffix(".npy") for name in members[:10])
+        held = _names(members)
         raise UserError(f"{path} lacks the array(s) {missing}; it has {held}. {EXPECTED}")
     return [name for name in found if name]
+
+
+def _find_images(archive: zipfile.ZipFile, path: Path) -> list[str]:
+    """Return the name of the images and, if there are any, of their labels."""
+    members = _members(archive, path)
+    for roles in (("x_test", "y_test"), ("x", "y"), ("x_train", "y_train")):
+        images, labels = (_find_member(role, members, path) for role in roles)
+        if images:
+            return [name for name in (images, labels) if name]
+    if len(members) == 1:  # np.savez(path, images) has no name for it
+        return members
+    raise UserError(
+        f"{path} has no array x of images; it has {_names(members)}. Expected "
+        "np.savez_compressed(path, x=images, y=labels); y may be left out."
+    )
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> list[str]:
+    """Return the names of the arrays, or raise UserError if there are none."""
+    members = [name for name in archive.namelist() if name.endswith(".npy")]
+    if not members:
+        raise UserError(f"{path} is a zip file without arrays. Unpack it and give the folder.")
+    return members
+
+
+def _names(members: list[str]) -> str:
+    """Return the names of arrays as messages list them."""
+    return ", ".join(name.removesuffix(".npy") for name in members[:10])
 
 
 def _find_member(role: str, members: list[str], path: Path) -> str | None:
@@ -105,8 +147,7 @@ def _find_member(role: str, members: list[str], path: Path) -> str | None:
     }
     found = [name for name in members if "".join(words_of(name.removesuffix(".npy"))) in names]
     if len(found) > 1:
-        listed = ", ".join(name.removesuffix(".npy") for name in found)
-        raise UserError(f"{path}: any of {listed} may be {role}. {EXPECTED}")
+        raise UserError(f"{path}: any of {_names(found)} may be {role}. Leave one in.")
     return found[0] if found else None
 
 

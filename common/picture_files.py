@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from common.data_files import cannot_read, refuse_no_data, type_of
 from common.user_error import UserError
@@ -21,7 +21,17 @@ MAX_BYTES = 50_000_000  # of a file: the largest photos of phones have some 30 M
 MAX_PIXELS = 120_000_000  # announced in the file's head: 108 megapixels is the most in phones
 MAX_SIDE = 20_000  # pixels
 LONGEST_SIDE = 1600  # pixels; more shows grain of the paper, not more of a digit
+ROWS_AT_ONCE = 256  # of the reduced picture
 SAVE_AS = "Save it as PNG or JPEG."
+TURNS = {  # what brings a picture upright, by the camera's note (EXIF 2.3, table 6)
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_pixels(path: Path) -> np.ndarray:
@@ -42,18 +52,18 @@ def read_pixels(path: Path) -> np.ndarray:
                 _check_announced(picture, path)
                 picture.draft(None, (LONGEST_SIDE, LONGEST_SIDE))  # lets large JPEGs load fast
                 picture.load()
-                return _as_array(ImageOps.exif_transpose(picture))
+                return _as_array(picture)
     except UserError:
         raise
     except UnidentifiedImageError as error:
         raise UserError(f"{path} is not a picture that can be read. {SAVE_AS}") from error
     except (Image.DecompressionBombError, MemoryError) as error:
         raise _too_many_pixels(path) from error
-    # Pillow's decoders raise many kinds of errors for damaged files, none of them documented.
+    # Pillow's decoders raise many kinds of errors for damaged files, none of them documented, and
+    # in words that help nobody who has only the picture ("could not create decoder object").
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise UserError(
-            f"{path} is damaged, or only a part of a picture: {reason}. Save it again."
+            f"{path} is damaged, only a part of a picture, or of a rare kind. {SAVE_AS}"
         ) from error
 
 
@@ -101,31 +111,42 @@ def _too_many_pixels(path: Path) -> UserError:
 
 def _as_array(picture: Image.Image) -> np.ndarray:
     """Return a loaded picture as float32 (height, width, channels) in [0, 1]."""
-    if picture.mode.startswith(("I", "F")):  # 16 or 32 bits a pixel
-        return _reduced(_scaled(np.asarray(picture, "float32")))[..., None]
-    if picture.mode in ("1", "L"):
-        return _reduced(np.asarray(picture.convert("L"), "float32") / 255)[..., None]
+    is_grey = picture.mode in ("1", "L")
+    is_deep = picture.mode.startswith(("I", "F"))  # 16 or 32 bits a pixel
     has_alpha = "A" in picture.getbands() or "transparency" in picture.info
-    picture = picture.convert("RGBA" if has_alpha else "RGB")
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
-    pixels = np.asarray(picture, "float32") / 255
-    return _on_paper(pixels) if has_alpha else pixels
+    reduced = _reduced(picture, "F" if is_grey or is_deep else "RGBA" if has_alpha else "RGB")
+    turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    pixels = np.asarray(reduced if turn is None else reduced.transpose(turn), "float32")
+    if is_deep:
+        return _scaled(pixels)[..., None]
+    if is_grey:
+        return pixels[..., None] / 255
+    return _on_paper(pixels / 255) if has_alpha else pixels / 255
+
+
+def _reduced(picture: Image.Image, mode: str) -> Image.Image:
+    """Return a loaded picture in another mode, averaged until LONGEST_SIDE holds it.
+
+    First by a whole factor and in strips: beside a large picture there is no room for another.
+    """
+    width, height = picture.size
+    factor = max(1, max(width, height) // (2 * LONGEST_SIDE))
+    reduced = Image.new(mode, (-(-width // factor), -(-height // factor)))
+    step = factor * ROWS_AT_ONCE
+    for top in range(0, height, step):
+        strip = picture.crop((0, top, width, min(top + step, height)))
+        if mode == "F":
+            values = np.asarray(strip, "float32") * (255 if strip.mode == "1" else 1)
+            strip = Image.fromarray(np.nan_to_num(values, posinf=0, neginf=0))
+        reduced.paste(strip.convert(mode).reduce(factor), (0, top // factor))
+    reduced.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
+    return reduced
 
 
 def _scaled(grey: np.ndarray) -> np.ndarray:
     """Return grey values of more than 8 bits in [0, 1]: by the nearest range that holds them."""
-    grey = np.nan_to_num(grey, posinf=0, neginf=0)
     top = next((top for top in (1, 255, 65535) if grey.max() <= top), grey.max())
     return np.clip(grey / top, 0, 1)
-
-
-def _reduced(grey: np.ndarray) -> np.ndarray:
-    """Return a grey picture (height, width) reduced to LONGEST_SIDE."""
-    if max(grey.shape) <= LONGEST_SIDE:
-        return grey
-    picture = Image.fromarray(grey)
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
-    return np.asarray(picture)
 
 
 def _on_paper(pixels: np.ndarray) -> np.ndarray:

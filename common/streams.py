@@ -7,7 +7,7 @@ no stream at all: the run goes on, and what cannot be printed is replaced or lef
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any
 
@@ -87,6 +87,23 @@ def finish_streams() -> None:
 @contextmanager
 def without_startup_chatter() -> Iterator[None]:
     """Hold stderr back inside the block, then pass on all but STARTUP_CHATTER."""
+    with _stderr_held(lambda line: not any(chatter in line for chatter in STARTUP_CHATTER)):
+        yield
+
+
+@contextmanager
+def without_stderr() -> Iterator[None]:
+    """Discard what is written to stderr inside the block, by C++ libraries, too.
+
+    For calls that raise an error which says all, and print pages beside it.
+    """
+    with _stderr_held(lambda line: False):
+        yield
+
+
+@contextmanager
+def _stderr_held(passes: Callable[[str], bool]) -> Iterator[None]:
+    """Hold stderr back inside the block, then pass on the lines for which `passes` is true."""
     try:
         saved, held = os.dup(2), tempfile.TemporaryFile()  # noqa: SIM115
     except OSError:  # no stderr to hold back, or nowhere to hold it
@@ -105,5 +122,5 @@ def without_startup_chatter() -> Iterator[None]:
             os.close(saved)
             held.seek(0)
             for line in held.read().decode(errors="replace").splitlines():
-                if not any(chatter in line for chatter in STARTUP_CHATTER):
+                if passes(line):
                     print(line, file=sys.stderr)

@@ -5,7 +5,11 @@ fault of the program and keeps its traceback.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
+
+LONGEST_REASON = 200  # letters
+ADDRESS = re.compile(r"<?((?:\w+\.)*\w+) object at 0x[0-9a-fA-F]+>?")
 
 
 class UserError(Exception):
@@ -14,6 +18,15 @@ class UserError(Exception):
 
 class DivergedError(UserError):
     """A training that came to nothing: going on from its last epoch would not help."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the first line of a library's error, cut to length, without addresses of objects."""
+    first, *_ = str(error).strip().splitlines() or [""]
+    text = ADDRESS.sub(r"\1", " ".join(first.split())).rstrip(".")
+    if len(text) > LONGEST_REASON:
+        text = f"{text[:LONGEST_REASON].rsplit(' ', 1)[0]} ..."
+    return text or type(error).__name__
 
 
 def unknown_name(

@@ -325,7 +325,10 @@ def draw_a_digit(path):
 
 path = Path(PICTURE) if PICTURE else draw_a_digit(Path(folder.name) / "digit.png")
 picture = read_picture(path)
-image = find_digits(picture, single=True)[0].image[..., np.newaxis]
+digits = find_digits(picture, single=True)
+if not digits:
+    raise ValueError(f"no digit was found in {path}: write it larger, or darker")
+image = digits[0].image[..., np.newaxis]
 
 best = keras.saving.load_model(PROJECT_DIR / "best_model.keras")
 probabilities = best.predict(image[np.newaxis], verbose=0)[0]

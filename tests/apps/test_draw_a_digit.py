@@ -121,7 +121,10 @@ def test_the_file_of_digits_is_read_as_training_data():
 
 
 def test_a_wrong_flag_is_one_line(capsys):
-    assert "--modle" in error_of(capsys, "--modle", "x")
+    expected = "error: unknown flag '--modle'. Did you mean '--model'? --help lists all.\n"
+    assert error_of(capsys, "--modle", "x") == expected
+    for flag in ("--model", "--output"):
+        assert f"argument {flag}: expected a path, got ''" in error_of(capsys, flag, "")
 
 
 def test_a_missing_model_is_one_line(capsys, tmp_path):
@@ -157,6 +160,14 @@ def test_code_in_a_model_is_not_run(capsys, tmp_path):
         (
             sequential(layers.DepthwiseConv2D(3, name="deep"), layers.Flatten(), layers.Dense(10)),
             "layer 'deep' (DepthwiseConv2D)",
+        ),
+        (
+            sequential(layers.LayerNormalization(name="norm"), layers.Flatten(), layers.Dense(10)),
+            "layer 'norm' (LayerNormalization) cannot be put into the page. The page knows Conv2D",
+        ),
+        (
+            sequential(layers.Reshape((28, 28), name="rows"), layers.LSTM(8), layers.Dense(10)),
+            "layer 'rows' (Reshape) cannot be put into the page",
         ),
     ],
 )

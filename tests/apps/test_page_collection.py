@@ -9,9 +9,16 @@ from common.csv_files import read_csv
 from tests.apps.pens import draw
 from tests.figures.test_report_browser import pytestmark  # noqa: F401
 
-FORBID_MEMORY = """Object.defineProperty(window, "localStorage", {
-    get() { throw new DOMException("forbidden", "SecurityError"); },
-});"""
+# What browsers do in private windows, where a setting forbids it, in an app's frame, and when full.
+WITHOUT_MEMORY = {
+    "forbidden": """Object.defineProperty(window, "localStorage", {
+        get() { throw new DOMException("forbidden", "SecurityError"); },
+    });""",
+    "missing": 'Object.defineProperty(window, "localStorage", { get: () => null });',
+    "full": """Storage.prototype.setItem = () => {
+        throw new DOMException("full", "QuotaExceededError");
+    };""",
+}
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +117,43 @@ def test_advice_says_how_many_are_needed(page):
     assert page.inner_text("#collection pre").splitlines()[0] == (
         "python -m apps.predict my_digits.csv"
     )
+
+
+# --- Without the browser's memory ---------------------------------------------------------------
+
+
+@pytest.fixture(params=WITHOUT_MEMORY)
+def forgetful_page(browser, strong_page, request):
+    window = browser.new_context(viewport={"width": 1280, "height": 800})
+    window.add_init_script(WITHOUT_MEMORY[request.param])
+    page, errors = window.new_page(), []
+    page.on("pageerror", lambda error: errors.append(error))
+    page.goto(strong_page.as_uri())
+    yield page
+    window.close()
+    assert not errors
+
+
+def test_without_the_browsers_memory_all_works_until_the_page_is_closed(forgetful_page, tmp_path):
+    page = forgetful_page
+    for digit in (7, 2, 1):
+        keep(page, digit)
+    page.click("[aria-label='Remove this 2']")
+    assert [text.split()[-1] for text in kept(page)] == ["7", "1"]
+    assert page.inner_text("#place") == "until you close this page"
+    assert read_csv(save(page, tmp_path), 10)[1].tolist() == [7, 1]
+
+
+@pytest.mark.parametrize("foreign", ["no JSON", "{}", "[1]", '[["1", null]]', "[[3, [1, 2]]]", "0"])
+def test_what_lies_in_the_browsers_memory_and_is_not_ours_is_passed_over(page, foreign):
+    keep(page, 7)
+    page.evaluate(
+        "(text) => Object.keys(localStorage).forEach((key) => localStorage.setItem(key, text))",
+        foreign,
+    )
+    page.reload()
+    assert kept(page) == [] and page.is_hidden("#collection")
+    keep(page, 2)
+    page.reload()
+    assert [text.split()[-1] for text in kept(page)] == ["2"]
+    assert page.inner_text("#place") == "in this browser"

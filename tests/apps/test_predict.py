@@ -1,7 +1,9 @@
 import csv
+import io
 import json
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ from PIL import Image
 
 from apps import predict
 from apps.answers import MOST_ROWS, Reading, answer_of, as_table
-from apps.seen import plot_seen
+from apps.seen import plot_seen, rows_of, what_is_drawn
 from apps.sources import find_pictures, is_table, read_table
 from common.command_line import PROJECT_DIR, run_program
 from tests.handwriting import draw_digit
@@ -89,6 +91,17 @@ def test_an_empty_picture_has_no_digit(tmp_path, capsys):
     assert row["digit"] == ""
 
 
+def test_a_page_of_text_or_a_texture_is_answered_with_what_is_wrong(tmp_path, capsys):
+    letter = np.full((14, 12), 255, "uint8")
+    letter[2:12, 4:7] = letter[9:12, 4:10] = 0
+    Image.fromarray(np.tile(letter, (40, 40))).save(tmp_path / "text.png")
+    save_digit(tmp_path / "digit.png", 4)
+    assert run(tmp_path / "text.png", tmp_path / "digit.png") == 2
+    printed = capsys.readouterr()
+    assert "text.png has more than 1,000 parts of ink, as a page of text" in printed.err
+    assert printed.err.count("\n") == 1 and printed.out.splitlines()[2].split()[1] == "4"
+
+
 def test_labelled_folders_are_evaluated(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for digit in (3, 5):
@@ -132,6 +145,90 @@ def test_tables_and_archives_of_images_are_read(tmp_path, digits, capsys, monkey
     assert accuracies[0] == accuracies[1] and float(accuracies[0]) >= 80
     images = read_table(archive, 10).images
     assert images.dtype == np.uint8 and len(images) == 20
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("x", "y"), ("x_test", "y_test"), ("x_train", "y_train"), ("images", None), ("", None)],
+)
+def test_archives_need_no_more_than_images(tmp_path, digits, names):
+    images, labels = digits.x_test[:5], digits.y_test[:5]
+    given, named = ([], {names[0]: images}) if names[0] else ([images], {})
+    np.savez(tmp_path / "a.npz", *given, **named, **({names[1]: labels} if names[1] else {}))
+    table = read_table(tmp_path / "a.npz", 10)
+    np.testing.assert_array_equal(table.images, images)
+    assert (table.labels is None) == (names[1] is None)
+
+
+def test_of_an_archive_with_both_parts_the_test_part_is_read(tmp_path, digits):
+    arrays = dict(zip(digits._fields, (array[:9] for array in digits), strict=True))
+    np.savez(tmp_path / "a.npz", **arrays)
+    np.testing.assert_array_equal(read_table(tmp_path / "a.npz", 10).images, digits.x_test[:9])
+
+
+def archive_that_claims(path, n_images):
+    """Write an .npz file of a few bytes whose arrays announce so many images."""
+    head = io.BytesIO()
+    shape = {"descr": "|u1", "fortran_order": False, "shape": (n_images, 28, 28)}
+    np.lib.format.write_array_header_1_0(head, shape)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("x_test", "y_test"):
+            archive.writestr(f"{name}.npy", head.getvalue())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": (5, 20, 28)}, "a.npz: the images are uint8 (5, 20, 28); expected uint8 (n, 28, 28)"),
+        ({"x": (5, 28, 28), "y": (4,)}, "has 5 images, but 4 labels"),
+        ({"foo": (5, 28, 28), "bar": (5,)}, "has no array x of images; it has foo, bar. Expected"),
+        ({"x": (0, 28, 28)}, "the images are none: 0 images"),
+        ({"y": (5,)}, "the images are uint8 (5,)"),
+    ],
+)
+def test_archives_that_hold_something_else_are_one_line(tmp_path, capsys, arrays, message):
+    path = tmp_path / "a.npz"
+    np.savez(path, **{name: np.zeros(shape, "uint8") for name, shape in arrays.items()})
+    assert run(path) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and "x_train" not in error
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda labels: labels + 5, "run from 5 to 14; expected 0 to 9. The network knows 10 cla"),
+        (lambda labels: -labels.astype(int), "run from -9 to 0; expected 0 to 9"),
+        (lambda labels: labels + 0.5, "are not all whole numbers"),
+    ],
+)
+def test_labels_that_the_network_does_not_know_are_one_line(
+    tmp_path, digits, capsys, change, message
+):
+    labels = change(np.arange(10, dtype="uint8"))
+    np.savez(tmp_path / "a.npz", x=digits.x_test[:10], y=labels)
+    rows = np.c_[labels, digits.x_test[:10].reshape(10, -1)]
+    pd.DataFrame(rows, columns=["label", *map(str, range(784))]).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    for name in ("a.npz", "a.csv"):
+        assert run(tmp_path / name) == 2
+        error = capsys.readouterr().err
+        assert f"{name}: the labels {message}" in error and error.count("\n") == 1
+
+
+def test_an_archive_that_claims_ten_gigabytes_is_one_line(tmp_path, capsys):
+    assert run(archive_that_claims(tmp_path / "a.npz", 12_755_102)) == 2
+    error = capsys.readouterr().err
+    assert "is damaged: x_test is announced as uint8 (12755102, 28, 28)" in error
+    assert error.count("\n") == 1
+
+
+def test_a_single_array_is_told_how_to_be_saved(tmp_path, digits, capsys):
+    np.save(tmp_path / "a.npy", digits.x_test[:3])
+    assert run(tmp_path / "a.npy") == 2
+    assert "np.savez(path, x=images)" in capsys.readouterr().err
 
 
 def test_black_on_white_images_in_a_table_are_refused_not_misread(tmp_path, digits, capsys):
@@ -248,10 +345,66 @@ def test_show_without_a_screen_writes_the_figure(pictures, capsys):
         assert figure.width > 300
 
 
-def test_the_figure_shows_so_many_pictures_and_no_more(pictures):
-    Image.new("L", (50, 50), 255).save(pictures / "empty.png")
-    empty = Reading("empty.png", pictures / "empty.png", None, [], [], [], np.zeros((0, 10)))
-    assert len(plot_seen(20 * [empty], most_digits=4).axes) == 4
+def test_the_figure_says_what_it_leaves_out(pictures, capsys, monkeypatch):
+    monkeypatch.setattr(predict, "MOST_SHOWN", 2)
+    assert run("digit_2.png", "digit_4.png", "digit_7.png", "--show") == 0
+    assert "seen.png (2 of 3 pictures and 2 of 3 digits drawn)" in capsys.readouterr().err
+    assert run("digit_2.png", "digit_4.png", "--show") == 0
+    assert capsys.readouterr().err.endswith("seen.png\n")
+
+
+def seen_of(path, n_digits):
+    """Return the reading of a picture in which so many digits were found."""
+    images = [np.eye(28, dtype="float32")] * n_digits
+    boxes, lines = [(0, 0, 9, 9)] * n_digits, [0] * n_digits
+    return Reading(path.name, path, None, images, boxes, lines, np.eye(10)[[3] * n_digits])
+
+
+def test_so_many_digits_and_pictures_are_drawn_and_no_more(pictures):
+    many, empty = (seen_of(pictures / "digit_2.png", n) for n in (9, 0))
+    rows = rows_of([many, empty], 4)
+    assert [row.n_digits for row in rows] == [4] and len(plot_seen(rows).axes) == 1 + 4
+    assert what_is_drawn(rows, [many, empty]) == "1 of 2 pictures and 4 of 9 digits drawn"
+    rows = rows_of(20 * [empty], 4)
+    assert len(plot_seen(rows).axes) == 4
+    assert what_is_drawn(rows, 20 * [empty]) == "4 of 20 pictures drawn"
+    assert what_is_drawn(rows_of([many, empty], 10), [many, empty]) == ""
+
+
+def test_the_figure_shows_white_ink_on_black_as_the_network_sees_it(pictures):
+    figure = plot_seen(rows_of([seen_of(pictures / "digit_2.png", 1)], 4), "1 of 2 drawn")
+    drawn = figure.axes[1].images[0]
+    assert drawn.to_rgba(np.array([[0.0, 1.0]]))[0, :, 0].tolist() == [0, 1]
+    assert "white ink on black\n1 of 2 drawn" in figure.get_suptitle()
+
+
+def test_a_picture_of_one_row_is_drawn(tmp_path):
+    Image.new("L", (50, 1), 255).save(tmp_path / "line.png")
+    assert plot_seen(rows_of([seen_of(tmp_path / "line.png", 0)], 4)).axes
+
+
+def test_show_says_that_tables_are_not_drawn(tmp_path, digits, capsys):
+    path = write_table(tmp_path / "my_digits.csv", digits, n=3)
+    assert run(path, "--show", "--output-dir", tmp_path) == 0
+    assert "Not drawn: --show draws pictures, not tables" in capsys.readouterr().err
+    assert not (tmp_path / "seen.png").exists()
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_empty_paths_are_refused_and_not_taken_for_the_working_directory(pictures, capsys, empty):
+    assert run("digit_2.png", empty) == 2
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 2 and "expected a picture or a folder" in printed.err
+    for flag in ("--output-dir", "--model"):
+        assert run("digit_2.png", "--show", flag, empty) == 2
+        assert f"argument {flag}: expected a path" in capsys.readouterr().err
+    assert not list(pictures.glob("*/*.png")) and not (pictures / "seen.png").exists()
+
+
+def test_a_mistyped_flag_is_answered_with_the_nearest(pictures, capsys):
+    assert run("digit_2.png", "--shwo") == 2
+    expected = "error: unknown flag '--shwo'. Did you mean '--show'? --help lists all.\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_from_another_folder_as_a_program(pictures):

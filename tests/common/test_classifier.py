@@ -161,3 +161,16 @@ def test_the_record_has_a_lite_file_that_is_made_of_it():
     np.testing.assert_allclose(
         load_lite(lite_path(record))(images), np.asarray(model(images)), atol=2e-3
     )
+
+
+def test_a_layer_that_is_not_keras_own_is_named(tmp_path):
+    class OwnLayer(layers.Layer):
+        pass
+
+    model = keras.Sequential([keras.Input((28, 28, 1)), OwnLayer(), layers.Flatten()])
+    model.save(tmp_path / "own.keras")
+    with pytest.raises(
+        UserError, match="it is made of OwnLayer, which is no part of Keras"
+    ) as caught:
+        load_keras_model(tmp_path / "own.keras")
+    assert "\n" not in str(caught.value) and "0x" not in str(caught.value)

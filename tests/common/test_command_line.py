@@ -2,11 +2,13 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from _00_main import make_settings
 from common.command_line import (
+    Parser,
     exit_if_missing,
     is_package,
     make_parser,
@@ -55,12 +57,25 @@ def test_flags(parser, flags, changes):
         (["--Epochs=3"], "unknown flag '--Epochs'. Did you mean '--epochs'?"),
         (["--epochs"], "argument --epochs: expected one argument. See --help."),
         (["results"], "unknown flag 'results'."),
+        (["--resume="], "argument --resume: expected a path, got ''. See --help."),
     ],
 )
 def test_flags_that_do_not_exist(parser, flags, message):
     with pytest.raises(UserError) as caught:
         parse_flags(parser, flags)
     assert str(caught.value).startswith(message)
+
+
+def test_every_parser_proposes_flags_takes_underscores_and_refuses_empty_paths():
+    parser = Parser("What it does.")
+    parser.add_argument("--output-dir", type=Path)
+    assert parser.parse_args(["--output_dir", "a_b"]).output_dir == Path("a_b")
+    for parse in (parser.parse_args, parser.parse_intermixed_args):
+        with pytest.raises(UserError, match="unknown flag '--outptu-dir'. Did you mean '--outp"):
+            parse(["--outptu_dir=x"])
+        for empty in ("", "  "):
+            with pytest.raises(UserError, match="argument --output-dir: expected a path, got '"):
+                parse(["--output-dir", empty])
 
 
 def test_only_flags_are_rewritten():

@@ -122,6 +122,37 @@ def test_quoted_numbers_spaces_and_blank_lines(tmp_path, images, labels):
     assert_read(write(tmp_path / "c.csv", blank), images, labels)
 
 
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("separator", [",", ";", "\t", " "])
+@pytest.mark.parametrize("blank", ["", "  ", "\t", "{separators}"])
+def test_blank_lines_are_passed_over_wherever_they_stand(
+    tmp_path, images, labels, header, separator, blank
+):
+    lines = table_lines(images, labels, header, separator)
+    blank = blank.format(separators=separator * 784)
+    lines = [blank, blank, *(text for line in lines for text in (line, blank)), blank]
+    assert_read(write(tmp_path / "a.csv", lines), images, labels)
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\r\r\n"])
+def test_doubled_ends_of_lines(tmp_path, images, labels, end):
+    """The last is what Windows makes of lines that end as its own already."""
+    assert_read(write(tmp_path / "a.csv", table_lines(images, labels), end=end), images, labels)
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_blank_lines_count_where_a_message_names_a_line(tmp_path, images, labels, header):
+    lines = table_lines(images, labels, header)
+    wrong = changed(lines, 4, cell(7, "abc"))
+    with pytest.raises(UserError, match="line 9: column 7 is 'abc'"):
+        read_csv(write(tmp_path / "a.csv", ["", *wrong], end="\n\n"), 10)
+    longer = changed(lines, 4, lambda text: text + ",0")
+    with pytest.raises(UserError, match="line 9 has 786 columns"):
+        read_csv(write(tmp_path / "b.csv", ["", *longer], end="\n\n"), 10)
+    with pytest.raises(UserError, match="has 3 columns in line 3. Expected 785"):
+        read_csv(write(tmp_path / "c.csv", ["", "", "1,2,3"]), 10)
+
+
 def test_numbers_as_floats(tmp_path, images, labels):
     np.savetxt(tmp_path / "a.csv", np.column_stack([labels, images.reshape(25, -1)]), delimiter=",")
     assert_read(tmp_path / "a.csv", images, labels)

@@ -8,7 +8,7 @@ import pytest
 
 from common import npz_files
 from common.data import Arrays
-from common.npz_files import find_npz_files, read_npz
+from common.npz_files import find_npz_files, read_npz, read_npz_images
 from common.user_error import UserError
 from tests.data_writers import assert_same, small_arrays
 
@@ -100,6 +100,23 @@ def test_one_pair_has_no_test_part(tmp_path, small, names):
 def test_missing_arrays_are_named(tmp_path, small, names, message):
     with pytest.raises(UserError, match=message):
         read_npz(npz(tmp_path / "a.npz", small[:2], names))
+
+
+@pytest.mark.parametrize(
+    "names", [("x", "y"), ("test_images", "test_labels"), ("x_train", "y_train")]
+)
+def test_images_alone_are_read_with_their_labels_or_without(tmp_path, small, names):
+    images, labels = read_npz_images(npz(tmp_path / "a.npz", small[:2], names))
+    assert_same((images, labels), small[:2])
+    images, labels = read_npz_images(npz(tmp_path / "b.npz", small[:1], names[:1]))
+    assert labels is None and len(images) == len(small.x_train)
+    images, _ = read_npz_images(npz(tmp_path / "c.npz", small))  # of two parts, the test
+    np.testing.assert_array_equal(images, small.x_test)
+
+
+def test_images_alone_that_are_not_there(tmp_path, small):
+    with pytest.raises(UserError, match="has no array x of images; it has one, two. Expected np"):
+        read_npz_images(npz(tmp_path / "a.npz", small[:2], ("one", "two")))
 
 
 def test_two_arrays_for_one_role(tmp_path, small):

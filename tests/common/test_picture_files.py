@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from common import picture_files
 from common.ink import ink_of
@@ -68,6 +68,45 @@ def test_the_camera_says_which_side_is_up(tmp_path):
     assert np.abs(pixels[..., 0] - np.asarray(GREY) / 255).mean() < 0.02
 
 
+@pytest.mark.parametrize("note", range(1, 9))
+def test_all_notes_of_cameras_are_known(tmp_path, note):
+    exif = Image.Exif()
+    exif[0x0112] = note
+    path = save(GREY.crop((20, 10, 170, 190)), tmp_path / "a.png", exif=exif)
+    with Image.open(path) as picture:
+        expected = ImageOps.exif_transpose(picture)
+    np.testing.assert_allclose(read_pixels(path)[..., 0], np.asarray(expected) / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
+def test_beside_a_large_picture_there_is_no_copy_of_it(tmp_path, mode, monkeypatch):
+    """120 million pixels take half a gigabyte each time."""
+    side, sizes = 1400, []
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    large = GREY.resize((side, side))
+    deep = Image.fromarray(np.asarray(large).astype("uint16") * 257)
+    picture = deep if mode == "I;16" else large.convert(mode)
+    path = save(picture, tmp_path / "large.png", exif=exif)
+
+    def watch(original):
+        def watched(self, *arguments, **options):
+            sizes.append(self.width * self.height)
+            return original(self, *arguments, **options)
+
+        return watched
+
+    for name in ("convert", "copy", "transpose", "resize", "reduce"):
+        monkeypatch.setattr(Image.Image, name, watch(getattr(Image.Image, name)))
+    monkeypatch.setattr(picture_files, "LONGEST_SIDE", 200)
+    monkeypatch.setattr(picture_files, "ROWS_AT_ONCE", 50)
+    pixels = read_pixels(path)
+    assert sizes and max(sizes) <= side**2 / 4
+    expected = np.asarray(GREY.rotate(180)) / 255
+    assert pixels.shape[:2] == (200, 200)
+    assert np.abs(pixels.mean(axis=2) - expected).mean() < 0.05
+
+
 def test_a_photo_with_an_appended_preview_is_its_first_picture(tmp_path):
     path = tmp_path / "phone.jpg"
     GREY.save(path, "MPO", save_all=True, append_images=[GREY.rotate(90)], quality=95)
@@ -107,8 +146,8 @@ def truncated(kind):
         ("bomb.png", png_head(60_000, 60_000), "unpacks to more than 120 million pixels"),
         ("large.png", png_head(12_000, 12_000), "unpacks to more than 120 million pixels"),
         ("stripe.png", png_head(1, 100_000_000), "which is no photo"),
-        ("half.png", truncated("PNG"), "is damaged, or only a part of a picture"),
-        ("half.jpg", truncated("JPEG"), "is damaged, or only a part of a picture"),
+        ("half.png", truncated("PNG"), "is damaged, only a part of a picture, or of a rare"),
+        ("half.jpg", truncated("JPEG"), "is damaged, only a part of a picture, or of a rare"),
         ("text.png", b"a text with another name\n" * 9, "not a picture that can be read"),
         ("page.png", b"<!doctype html><html>", "is a web page"),
         ("drawing.svg", b'<?xml version="1.0"?><svg width="9"/>', "is an SVG drawing"),
@@ -124,6 +163,23 @@ def test_what_is_no_picture_is_refused_with_one_line(tmp_path, name, content, me
     with pytest.raises(UserError, match=message) as caught:
         read_pixels(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM"])
+def test_messages_on_damaged_files_are_in_words_for_those_who_have_only_the_picture(tmp_path, kind):
+    """Neither a library's jargon nor the address of an object."""
+    file, draw = io.BytesIO(), np.random.default_rng(0)
+    GREY.save(file, kind)
+    path = tmp_path / "damaged"
+    for _ in range(30):
+        content = np.frombuffer(file.getvalue(), "uint8").copy()
+        content[draw.integers(2, 100, 5)] = draw.integers(0, 256, 5)
+        path.write_bytes(content.tobytes())
+        try:
+            read_pixels(path)
+        except UserError as error:
+            words = str(error).replace(str(path), "")
+            assert " 0x" not in words and "b'" not in words and "decoder" not in words, error
 
 
 def test_a_file_of_many_bytes_is_not_opened(tmp_path, monkeypatch):

@@ -129,6 +129,40 @@ def test_parts_of_a_digit_stay_together():
     assert len(find_digits(ink_of(four))) == 1
 
 
+@pytest.mark.parametrize(
+    ("bar", "body"),  # top, bottom, left, right
+    [
+        ((0, 10, 20, 78), (27, 95, 0, 50)),  # far above, and to the right
+        ((0, 30, 20, 90), (34, 100, 0, 45)),  # as tall as half the body
+        ((0, 49, 0, 100), (60, 99, 10, 89)),  # both flat
+    ],
+)
+@pytest.mark.parametrize("among", ["alone", "before a digit"])
+def test_a_five_whose_bar_is_apart_is_one_digit(bar, body, among):
+    """As in MNIST's training images, of which 33 were read as two lines."""
+    sheet = np.full((160, 320), 255, "uint8")
+    for top, bottom, left, right in (bar, body):
+        cells = sheet[30 + top : 30 + bottom, 20 + left : 20 + right]
+        cells[:8] = cells[-8:] = cells[:, :8] = 0
+    if among == "before a digit":
+        sheet[30:130, 220:228] = 0
+    digits = find_digits(ink_of(sheet))
+    assert [digit.line for digit in digits] == ([0] if among == "alone" else [0, 0])
+    top, left = min(bar[0], body[0]), min(bar[2], body[2])
+    assert digits[0].box[:2] == (20 + left, 30 + top) and digits[0].box[3] == 30 + body[1]
+
+
+@pytest.mark.parametrize("gap", [4, 10])
+def test_digits_close_below_one_another_stay_two_lines(gap):
+    sheet = np.full((200, 160), 255, "uint8")
+    for top in (20, 20 + 60 + gap):
+        for left in (20, 90):
+            sheet[top : top + 60, left : left + 55] = 0
+            sheet[top + 6 : top + 54, left + 6 : left + 49] = 255
+    digits = find_digits(ink_of(sheet))
+    assert [digit.line for digit in digits] == [0, 0, 1, 1]
+
+
 def test_read_picture_takes_a_file(tmp_path):
     Image.fromarray(draw_digit(4)).save(tmp_path / "four.png")
     (digit,) = find_digits(read_picture(tmp_path / "four.png"))

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import nbformat
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from common.command_line import PROJECT_DIR
+from common.pictures import find_digits, read_picture
 from notebooks.refresh import NOTEBOOK, environment, execute, read_source, shrink_pictures
 
 LARGEST_FILE = 700_000  # bytes
@@ -168,6 +170,17 @@ def test_pictures_shrink_but_stay_pictures(executed):
     for large, small in zip(before, after, strict=True):
         old, new = (Image.open(io.BytesIO(one)).convert("RGB") for one in (large, small))
         assert np.abs(np.asarray(old, float) - np.asarray(new, float)).mean() < 2
+
+
+# --- The cell that reads a photo ---
+
+
+def test_a_photo_without_a_digit_is_answered_in_a_sentence(tmp_path):
+    Image.new("L", (90, 60), 255).save(tmp_path / "empty.png")
+    (cell,) = [one for one in code_cells(read_source()) if "find_digits(" in one.source]
+    names = {"read_picture": read_picture, "find_digits": find_digits, "Path": Path, "np": np}
+    with pytest.raises(ValueError, match=r"no digit was found in .*empty\.png: write it larger"):
+        exec(cell.source, names | {"PICTURE": str(tmp_path / "empty.png")})
 
 
 # --- The first cell ---
