@@ -21,6 +21,7 @@ ARCHITECTURES = {
     "fast_cnn_tiny": "architectures.fast_cnn",
     "fast_cnn_small": "architectures.fast_cnn",
     "cnn_mnist_101": "architectures.cnn_mnist_101",
+    "tiny_cnn": "architectures.tiny",
     "keras_example": "architectures.keras_example",
 }
 

@@ -36,6 +36,7 @@ def networks():
         ("fast_cnn_small", 45_778, 2.2),
         ("fast_cnn", 301_002, 15.8),
         ("keras_example", 34_826, 2.4),
+        ("tiny_cnn", 14_136, 0.6),
     ],
 )
 def test_published_sizes(networks, name, n_parameters, millions_of_multiply_adds):
