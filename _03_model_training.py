@@ -1,9 +1,9 @@
 """Step 3: build, compile, fit and evaluate.
 
 Several networks, if so set, are trained one after another and averaged. Training a network has two
-phases. First the images are varied at random (`RandomAffine`) until EarlyStopping or the last
-epoch, and the labels are smoothed; then comes a short polish on images and labels as they are, at
-the low rates that end the schedule. The parts are in `training/`.
+phases. First the images are varied at random (`training/augmentation.py`) until EarlyStopping or
+the last epoch, and the labels are smoothed; then comes a short polish on images and labels as they
+are, at the low rates that end the schedule. The parts are in `training/`.
 """
 
 import dataclasses
@@ -21,14 +21,17 @@ import pandas as pd
 from _01_data_loader import DATA_SETS
 from architectures import build_architecture
 from architectures.averaging import average_networks, average_shifts
+from architectures.rounding import with_rounded_weights
 from common.data import Splits
 from common.run_folder import read_history
 from common.safe_files import writing
 from common.settings import Settings
-from training.augmentation import RandomAffine
+from common.user_error import UserError
+from training.augmentation import make_variations
 from training.backup import Backup
 from training.batches import Batches, input_pipeline, soft_labels
 from training.callbacks import HistoryLogger, Shuffle, StopWhenDiverged, trim_history
+from training.drawn_digits import drawn_digits
 from training.optimizers import OPTIMIZERS
 from training.precision import in_float32
 
@@ -61,10 +64,15 @@ def build_network(settings: Settings) -> keras.Model:
     """Return the untrained network of the settings, with weights drawn by their seed.
 
     Raises:
-        UserError: it is no classifier for the data set.
+        UserError: it is no classifier for the data set, or digits shall be drawn for no digits.
     """
     keras.utils.set_random_seed(settings.seed)  # whatever was built or trained before it
-    n_classes = len(DATA_SETS[settings.dataset].class_names)
+    class_names = DATA_SETS[settings.dataset].class_names
+    if settings.drawn and tuple(class_names) != tuple("0123456789"):
+        raise UserError(
+            f"drawn = {settings.drawn} adds drawn digits, but {settings.dataset} has other classes."
+        )
+    n_classes = len(class_names)
     return build_architecture(settings.architecture, IMAGE_SHAPE, n_classes)
 
 
@@ -107,6 +115,7 @@ def train(
         The classifier. It averages over networks and shifts if the settings say so, and computes
         in float32 whatever it was trained in.
     """
+    splits = _with_drawn_digits(splits, settings)
     networks, backups = [], []
     for number in range(1, settings.networks + 1):
         folder, of_network = run_folder, settings
@@ -119,7 +128,7 @@ def train(
         if settings.networks > 1:
             print(f"Network {number} of {settings.networks}, seed {of_network.seed}:", flush=True)
         backups.append(train_network(network, splits, of_network, folder, callbacks))
-        networks.append(network)
+        networks.append(with_rounded_weights(network))
     keras.config.set_dtype_policy("float32")  # that of training must not outlive it
     return Training(
         in_float32(combine(networks, settings.average_shifts)),
@@ -127,6 +136,18 @@ def train(
         epochs=sum(backup.epochs_done for backup in backups),
         seconds=sum(backup.seconds for backup in backups),
         earlier_seconds=sum(backup.earlier_seconds for backup in backups),
+    )
+
+
+def _with_drawn_digits(splits: Splits, settings: Settings) -> Splits:
+    """Return the data with as many drawn digits among the training images as the settings say."""
+    n = round(settings.drawn * len(splits.y_train))
+    if n == 0:
+        return splits
+    images, labels = drawn_digits(n, settings.seed)
+    return splits._replace(
+        x_train=np.concatenate([splits.x_train, images]),
+        y_train=np.concatenate([splits.y_train, labels]),
     )
 
 
@@ -145,10 +166,9 @@ def train_network(
     Returns:
         The last backup, which knows how many epochs it were, and how many seconds.
     """
-    augmentation = RandomAffine(
-        settings.rotation, settings.zoom, settings.shift, settings.shear, seed=settings.seed
-    )
-    trainer = keras.Sequential([keras.Input(network.inputs[0].shape[1:]), augmentation, network])
+    variations = make_variations(dataclasses.asdict(settings))
+    image_shape = network.inputs[0].shape[1:]
+    trainer = keras.Sequential([keras.Input(image_shape), *variations.layers, network])
     steps_per_epoch = math.ceil(len(splits.y_train) / settings.batch_size)
     compile_trainer(trainer, settings, steps_per_epoch)
     backup = Backup(folder / "backup.npz", trainer)
@@ -159,7 +179,8 @@ def train_network(
         backup.enter("polish", first_epoch=settings.epochs)
         # Also after an early stop, the polish trains at the rates that end the schedule.
         trainer.optimizer.iterations.assign(settings.epochs * steps_per_epoch)
-    augmentation.strength.assign(0.0)
+    for variation in variations.layers:
+        variation.strength.assign(0.0)
     if backup.next_epoch < settings.epochs + settings.polish_epochs:
         print("Polish, on unchanged images:", flush=True)
         fit_phase(trainer, splits, settings, backup, folder, callbacks)

@@ -78,14 +78,16 @@ with exit_if_missing():  # without `pip install`, one line
     from figures.report import EPOCH_COLUMNS, RESULTS, write_report
     from figures.screen import can_show, our_style, without_screen
     from figures.style import DOTS_PER_INCH
-    from training.augmentation import RandomAffine
+    from training.augmentation import make_variations
 
-AUGMENTATION_SETTINGS = ("rotation", "zoom", "shift", "shear")
 # What drawing needs; the settings that came later have values that change nothing.
 NEEDED_SETTINGS = (
-    "dataset", "architecture", "val_size", "seed", "precision", "monitor", *AUGMENTATION_SETTINGS
+    "dataset", "architecture", "val_size", "seed", "precision", "monitor",
+    "rotation", "zoom", "shift", "shear",
 )  # fmt: skip
-LATER_SETTINGS = ("label_smoothing", "networks", "average_shifts", "data_dir")
+LATER_SETTINGS = (
+    "pen", "drawn", "label_smoothing", "networks", "average_shifts", "data_dir",
+)  # fmt: skip
 
 
 def plot_run(
@@ -131,7 +133,6 @@ def gather(
     """
     description = read_drawable(folder)
     settings = description.settings
-    limits = {name: settings[name] for name in AUGMENTATION_SETTINGS}
     return FinishedRun(
         description=description,
         metrics=read_metrics(folder),
@@ -140,7 +141,7 @@ def gather(
         splits=splits,
         probabilities=probabilities,
         class_names=DATA_SETS[settings["dataset"]].class_names,
-        augmentation=RandomAffine(**limits, seed=settings["seed"]),
+        augmentation=make_variations(settings),
     )
 
 

@@ -142,6 +142,7 @@ POSITIVE = number("greater than 0", lambda x: x > 0)
 NOT_NEGATIVE = number("0 or greater", lambda x: x >= 0)
 SHARE = number("between 0 and 1, both excluded", lambda x: 0 < x < 1)
 SHARE_OR_NONE = number("at least 0 and below 1", lambda x: 0 <= x < 1)
+UP_TO_ONE = number("between 0 and 1", lambda x: 0 <= x <= 1)
 
 
 # --- The settings -------------------------------------------------------------------------------
@@ -172,6 +173,8 @@ class Settings:
     zoom: float = setting(RECIPE, SHARE_OR_NONE, "largest, as a share of the size")
     shift: float = setting(RECIPE, SHARE_OR_NONE, "largest, as a share of the size")
     shear: float = setting(RECIPE, NOT_NEGATIVE, "largest, in degrees")
+    pen: float = setting(RECIPE, UP_TO_ONE, "other pens and scanners, from 0 to 1")
+    drawn: float = setting(RECIPE, UP_TO_ONE, "drawn digits per training image")
     label_smoothing: float = setting(RECIPE, SHARE_OR_NONE, "share given to all classes")
     average_shifts: bool = setting(RECIPE, switch(), "predict the mean over five shifts")
     networks: int = setting(RECIPE, whole(1), "to train and to average")

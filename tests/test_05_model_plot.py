@@ -128,7 +128,7 @@ def test_the_run_that_is_read_is_the_run_that_was_made(finished_folder, finished
         np.testing.assert_array_equal(drawn, split)
     assert finished_run.network.name == "tiny"  # without the average over shifts
     for name in ("rotation", "zoom", "shift", "shear"):
-        value = getattr(finished_run.augmentation, name)
+        value = getattr(finished_run.augmentation.layers[0], name)
         assert value == finished_run.settings[name] > 0
 
 
@@ -239,7 +239,8 @@ def test_options_reach_the_figure_and_the_name_of_its_file(folder, finished_run,
         (["--layer", "conv2d"], "--layer and --image need the name of a figure"),
         (["--image", "0"], "--layer and --image need the name of a figure"),
         (["activations", "--image", "x"], "invalid int value: 'x'. See --help."),
-        (["--data_dir"], "unrecognized arguments: --data_dir"),
+        (["--data_dir"], "argument --data-dir: expected one argument. See --help."),
+        (["--shwo"], "unknown flag '--shwo'. Did you mean '--show'?"),
     ],
 )
 def test_a_mistyped_command_is_answered_before_anything_is_read(folder, arguments, message):
@@ -270,7 +271,8 @@ def run_program(*arguments, **environment):
 def test_a_mistyped_flag_is_one_line_and_exit_code_2(tmp_path):
     answer = run_program(tmp_path, "--imgae=3")
     assert answer.returncode == 2
-    assert answer.stderr == "error: unrecognized arguments: --imgae=3. See --help.\n"
+    expected = "unknown flag '--imgae'. Did you mean '--image'? --help lists all."
+    assert answer.stderr == f"error: {expected}\n"
 
 
 def test_the_program_draws_whatever_back_end_a_notebook_left_and_says_that_it_cannot_show(folder):

@@ -134,7 +134,7 @@ def test_readmes_flags_exist():
     known = set(make_parser("", make_settings())._option_string_actions)
     known |= {"--n", "--repetitions", "--recipes"}  # of the benchmarks
     known |= {"--layer", "--image"}  # of _05_model_plot.py
-    known |= {"--model"}  # of the apps
+    known |= {"--model", "--format"}  # of the apps
     for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme()):
         assert flag in known, f"README uses {flag}"
 

@@ -1,19 +1,58 @@
-"""Variations of the training images, as a layer that only training sees."""
+"""Variations of the training images, as layers that only training sees."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+VARIATION_SETTINGS = ("rotation", "zoom", "shift", "shear", "pen")
 
-class RandomAffine(keras.layers.Layer):
+
+def make_variations(settings: Mapping[str, Any]) -> keras.Sequential:
+    """Return the layers that vary the training images, each with a random stream of its own.
+
+    Args:
+        settings: the seed and, by VARIATION_SETTINGS, how far they go; what is left out is 0.
+    """
+    seed = settings["seed"]
+    rotation, zoom, shift, shear, pen = (settings.get(name, 0.0) for name in VARIATION_SETTINGS)
+    variations: list[Variation] = [RandomAffine(rotation, zoom, shift, shear, seed=seed)]
+    if pen:
+        _, other_seed = np.random.SeedSequence([seed, 0]).generate_state(2)
+        variations.append(RandomPen(pen, seed=int(other_seed)))
+    return keras.Sequential(variations, name="variations")
+
+
+class Variation(keras.layers.Layer):
+    """A layer that varies images, each at random, with `training=True` and not otherwise.
+
+    `strength` is a weight that training sets to 0 for the polish on unchanged images: a weight,
+    because the compiled training step reads it anew at each call. The saved classifier does not
+    contain such layers.
+
+    Input and output: float (n, height, width, channels).
+    """
+
+    def __init__(self, seed: int | None = None):
+        # Coordinates need float32: bfloat16 cannot tell a pixel from the middle between two.
+        super().__init__(dtype="float32")
+        self.random = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape):
+        """Add the strength, 1 until it is set to 0."""
+        self.strength = self.add_weight(
+            name="strength", shape=(), initializer="ones", trainable=False
+        )
+
+
+class RandomAffine(Variation):
     """One random rotation, zoom, shear and shift of each training image.
 
     All four are one affine map, so every pixel is interpolated (bilinearly) once; a chain of
     separate layers would blur the image at each step. Pixels from outside are 0, the paper.
-    Active only with `training=True`; the saved classifier does not contain this layer.
 
     Args:
         rotation: largest angle, in degrees, to either side.
@@ -21,11 +60,6 @@ class RandomAffine(keras.layers.Layer):
         shift: largest shift, as a share of the width and height.
         shear: largest shear angle, in degrees.
         seed: of the layer's own random stream.
-
-    `strength` is a weight that training sets to 0 for the polish on unchanged images: a weight,
-    because the compiled training step reads it anew at each call.
-
-    Input and output: float (n, height, width, channels).
     """
 
     def __init__(
@@ -36,16 +70,8 @@ class RandomAffine(keras.layers.Layer):
         shear: float = 0.0,
         seed: int | None = None,
     ):
-        # Coordinates need float32: bfloat16 cannot tell a pixel from the middle between two.
-        super().__init__(dtype="float32")
+        super().__init__(seed)
         self.rotation, self.zoom, self.shift, self.shear = rotation, zoom, shift, shear
-        self.random = keras.random.SeedGenerator(seed)
-
-    def build(self, input_shape):
-        """Add the strength, 1 until it is set to 0."""
-        self.strength = self.add_weight(
-            name="strength", shape=(), initializer="ones", trainable=False
-        )
 
     def call(self, images, training=False):
         """Return the images, each varied by a map of its own in training."""
@@ -90,3 +116,47 @@ class RandomAffine(keras.layers.Layer):
         b2 = centre_y - b0 * centre_x - b1 * centre_y + shift_y
         zero = ops.zeros_like(a0)
         return ops.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1)
+
+
+class RandomPen(Variation):
+    """Writes each image with another pen, on a scanner of another sharpness.
+
+    The image is blurred and its contrast is raised around a threshold other than the middle:
+    strokes get thicker or thinner, corners round, small gaps and holes may close. Black stays black
+    and the middle of a stroke stays white.
+
+    Args:
+        strength: how far it goes, up to 1: a blur with a standard deviation of 1.15 pixels, a
+            threshold from 0.25 to 0.75, a contrast up to 2.5 times the least.
+        seed: of the layer's own random stream.
+    """
+
+    def __init__(self, amount: float, seed: int | None = None):
+        super().__init__(seed)
+        self.amount = amount
+
+    def call(self, images, training=False):
+        """Return the images, each written with a pen of its own in training."""
+        if not training:
+            return images
+        amount = self.amount * self.strength
+        draws = keras.random.uniform((3, ops.shape(images)[0], 1, 1, 1), seed=self.random)
+        share = draws[0] * amount / 3  # of a pixel's light that goes to each side, twice
+        blurred = images
+        for axis in (1, 2, 1, 2):
+            blurred = blurred + share * (_neighbours(blurred, axis) - 2 * blurred)
+        threshold = 0.5 + (draws[1] - 0.5) * 0.5 * amount
+        least = 0.5 / ops.minimum(threshold, 1 - threshold)  # at which 0 stays 0 and 1 stays 1
+        contrast = least * (1 + 1.5 * draws[2] * amount)
+        return ops.clip(0.5 + contrast * (blurred - threshold), 0, 1)
+
+
+def _neighbours(images, axis: int):
+    """Return the sum of each pixel's two neighbours along an axis; the edge repeats itself."""
+    size = images.shape[axis]
+    padding = [(0, 0)] * 4
+    padding[axis] = (1, 1)
+    padded = ops.pad(images, padding, mode="symmetric")
+    parts = [[slice(None)] * 4, [slice(None)] * 4]
+    parts[0][axis], parts[1][axis] = slice(0, size), slice(2, size + 2)
+    return padded[tuple(parts[0])] + padded[tuple(parts[1])]

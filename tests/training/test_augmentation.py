@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 from scipy import ndimage, stats
+from sklearn.datasets import load_digits
 
-from training.augmentation import RandomAffine
+from training.augmentation import RandomAffine, RandomPen, make_variations
 
 HEIGHT, WIDTH = 20, 32  # not square, so that width and height cannot stand for each other
 LIMITS = {"rotation": 40.0, "zoom": 0.3, "shift": 0.1, "shear": 25.0}
@@ -160,3 +161,53 @@ def test_equal_seeds_give_equal_images_and_successive_batches_differ(images):
     np.testing.assert_array_equal(once, second(images, training=True))
     assert not np.array_equal(once, first(images, training=True))
     assert not np.array_equal(once, other(images, training=True))
+
+
+# --- Other pens ---
+
+
+@pytest.fixture
+def real_digits():
+    """Return some of scikit-learn's digits as float32 (100, 28, 28, 1) in [0, 1]."""
+    small = load_digits().images[:100] / 16
+    images = np.pad(np.kron(small, np.ones((1, 2, 2))), ((0, 0), (6, 6), (6, 6)))
+    return images[..., np.newaxis].astype("float32")
+
+
+def varied(layer, images, training=True):
+    return keras.ops.convert_to_numpy(layer(images, training=training))
+
+
+def test_images_are_varied_in_training_only_and_each_differently(real_digits):
+    layer = RandomPen(0.8, seed=1)
+    np.testing.assert_array_equal(varied(layer, real_digits, training=False), real_digits)
+    same = np.repeat(real_digits[:1], 20, axis=0)
+    out = varied(layer, same)
+    assert out.shape == same.shape and out.min() >= 0 and out.max() <= 1
+    assert len(np.unique(out.reshape(20, -1), axis=0)) == 20
+
+
+def test_without_strength_images_are_as_they_are(real_digits):
+    layer = RandomPen(0.8, seed=1)
+    varied(layer, real_digits)  # builds it
+    layer.strength.assign(0.0)
+    np.testing.assert_allclose(varied(layer, real_digits), real_digits, atol=1e-6)
+
+
+def test_pens_are_thinner_and_thicker_blurred_and_sharp(real_digits):
+    out = varied(RandomPen(0.8, seed=2), np.repeat(real_digits[:1], 300, axis=0))
+    ink = out.sum(axis=(1, 2, 3)) / real_digits[0].sum()
+    assert ink.min() < 0.8 and ink.max() > 1.2 and 0.85 < ink.mean() < 1.15
+    grey = ((out > 0.05) & (out < 0.95)).mean(axis=(1, 2, 3))
+    assert grey.max() > 3 * max(grey.min(), 0.01)
+    assert (out[:, :4] == 0).all()  # paper stays black
+
+
+def test_variations_are_those_of_the_settings(real_digits):
+    limits = {"rotation": 5.0, "zoom": 0.1, "shift": 0.1, "shear": 2.0, "seed": 7}
+    (affine,) = make_variations(limits).layers
+    assert (affine.rotation, affine.zoom, affine.shift, affine.shear) == (5.0, 0.1, 0.1, 2.0)
+    _, pen = make_variations({**limits, "pen": 0.25}).layers
+    _, other = make_variations({**limits, "pen": 0.25, "seed": 8}).layers
+    assert pen.amount == 0.25
+    assert not np.allclose(varied(pen, real_digits), varied(other, real_digits))
