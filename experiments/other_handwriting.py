@@ -144,7 +144,7 @@ def draw_strength(curves: pd.DataFrame) -> Figure:
                     line["strength"], line["accuracy"], dashes, color=colour, marker=marker,
                     markersize=4, label=network,
                 )  # fmt: skip
-            panel.set(title=name, xlabel=distortion.unit, ylim=(40, 101))
+            panel.set(title=name, xlabel=distortion.unit, ylim=(0, 102))
             panel.grid(alpha=0.3)
         for row in panels:
             row[0].set_ylabel("accuracy in %")
