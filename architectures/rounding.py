@@ -39,8 +39,11 @@ class RoundedConv2D(keras.layers.Conv2D):
             strides=self.strides,
             padding=self.padding,
             data_format=self.data_format,
+            dilation_rate=self.dilation_rate,
         )
-        return outputs if self.bias is None else outputs + ops.cast(self.bias, self.compute_dtype)
+        if self.bias is not None:
+            outputs = outputs + ops.cast(self.bias, self.compute_dtype)
+        return self.activation(outputs)
 
     def get_config(self):
         """Return what the layer can be made of again."""

@@ -3,7 +3,7 @@
     python -m experiments.other_handwriting
     python -m experiments.other_handwriting my_digits/ scans.npz --model runs/RUN_FOLDER
 
-Reads MNIST's test images, scikit-learn's 1,797 digits, which 43 people in Turkey wrote, and the
+Reads MNIST's test images, scikit-learn's 1,797 digits, which 13 people in Turkey wrote, and the
 data sets that are named: .npz, IDX or CSV files, or folders 0 to 9 of pictures. Then it distorts
 MNIST's test images more and more, in eight ways. Prints a Markdown table of accuracies, and writes
 it into the folder, with tables of each class and of each strength, and a figure.
@@ -80,14 +80,14 @@ def collect_sets(paths: Sequence[Path]) -> dict[str, LabelledImages]:
 
     from _01_data_loader import load_data
 
-    named = {
-        path.name: read_labelled_images(path) for path in paths
-    }  # a mistyped one is told first
+    # First of all, so that a mistyped path is told at once.
+    named = {str(path): read_labelled_images(path) for path in paths}
     arrays, digits = load_data("mnist"), load_digits()
     mnist = LabelledImages(arrays.x_test / np.float32(255), arrays.y_test)
     read = [find_digits(ink_of(image / 16), single=True) for image in digits.images]
     images = np.array([found[0].image for found in read])
-    return {"MNIST": mnist, "scikit-learn's digits": LabelledImages(images, digits.target), **named}
+    own = {"MNIST": mnist, "scikit-learn's digits": LabelledImages(images, digits.target)}
+    return own | {name if name not in own else f"./{name}": data for name, data in named.items()}
 
 
 def answer_row(

@@ -1,9 +1,9 @@
 """Digits drawn from strokes, in the ways of writing that MNIST hardly has.
 
 MNIST was written in the United States: its ones are plain bars, its sevens have no cross-bar. Much
-of the world writes a one with a hook, which such a network takes for a seven, and a seven with a
-cross-bar. `drawn_digits` draws them, and the other digits in several ways, too, so that a style
-says nothing about the digit. Each point of a stroke is moved a little at random.
+of the world writes a one with a hook, which a network trained on MNIST takes for a seven, and a
+seven with a cross-bar. `drawn_digits` draws them, and the other digits in several ways, too, so
+that a style says nothing about the digit. Each point of a stroke is moved a little at random.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 SIDE = 28  # pixels of an image
 BOX = 20  # pixels of a digit's longer side in it, as in MNIST
 POINTS_PER_STEP = 6  # of a smooth stroke, between two of its points
-STRETCH, WIDEST = (0.5, 2.2), 1.1  # of the width; the widest digit, as a share of its height
+STRETCH, WIDEST = (0.5, 2.2), 1.1  # of the width; the widest, upright, as a share of its height
 UNSTEADINESS = 0.035  # of the hand: by how much a point is moved, as a share of the digit's height
 
 # Digit -> ways of writing it, each a list of strokes. A stroke is smooth (~) or has corners (-),
@@ -80,7 +80,7 @@ WAYS: dict[int, tuple[tuple[str, ...], ...]] = {
 
 
 def drawn_digits(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return n drawn digits, as many of each class as can be.
+    """Return n drawn digits, equally many of each class, give or take one.
 
     Returns:
         float32 (n, 28, 28, 1) in [0, 1], white on black, size and place as in MNIST; int32 (n,).

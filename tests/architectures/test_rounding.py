@@ -12,7 +12,15 @@ def network(bits=4):
             keras.Input((28, 28, 1)),
             RoundedConv2D(6, 3, strides=2, bits=bits, use_bias=False),
             keras.layers.BatchNormalization(),
-            RoundedConv2D(5, 3, padding="same", bits=bits, bias_initializer="normal"),
+            RoundedConv2D(
+                5,
+                3,
+                padding="same",
+                bits=bits,
+                bias_initializer="normal",
+                activation="relu",
+                dilation_rate=2,
+            ),
             keras.layers.GlobalAveragePooling2D(),
             keras.layers.Dense(10, activation="softmax"),
         ]

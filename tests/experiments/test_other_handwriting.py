@@ -35,8 +35,8 @@ def test_each_network_reads_each_data_set(tmp_path, stand_ins, digits, capsys):
     data = str(tmp_path / "mine.npz")
     experiment.main(["--model=7", data, "--model=3", "--n=100", f"--folder={folder}"])
     table = pd.read_csv(folder / "other_handwriting.csv").set_index("data")
-    assert list(table.index) == ["MNIST", "scikit-learn's digits", "mine.npz"]
-    assert table.loc["mine.npz", ["7", "3"]].tolist() == [100, 0]
+    assert list(table.index) == ["MNIST", "scikit-learn's digits", data]
+    assert table.loc[data, ["7", "3"]].tolist() == [100, 0]
     assert table.loc["scikit-learn's digits", "7"] == pytest.approx(100 * 179 / 1797)
     assert table["n"].tolist() == [len(stand_ins.y_test), 1797, 50]
     by_class = pd.read_csv(folder / "other_handwriting_by_class.csv")
