@@ -18,6 +18,7 @@ from common.run_folder import read_history
 from common.user_error import DivergedError, UserError
 from tests.conftest import make_tiny_settings
 from tests.small_trainings import assert_equal_weights, few_of, script_validation_losses, train_in
+from training.drawn_digits import drawn_digits
 from training.optimizers import ScheduledAdam, ScheduledMuon
 
 RATE = 0.01  # of the tiny settings
@@ -325,3 +326,52 @@ def test_what_is_trained_in_bfloat16_comes_back_in_float32(few, tiny_settings, t
             assert layer.dtype_policy.name == "float32" and layer.compute_dtype == "float32"
     images = few.x_test[:10]
     np.testing.assert_array_equal(np.asarray(loaded(images)), np.asarray(model(images)))
+
+
+# --- Drawn digits ---
+
+
+def test_drawn_digits_join_the_training_images_and_no_others(splits, tiny_settings):
+    joined = training._with_drawn_digits(splits, replace(tiny_settings, drawn=0.25))
+    n, n_drawn = len(splits.y_train), round(0.25 * len(splits.y_train))
+    assert len(joined.x_train) == len(joined.y_train) == n + n_drawn
+    np.testing.assert_array_equal(joined.x_train[:n], splits.x_train)
+    images, labels = drawn_digits(n_drawn, tiny_settings.seed)
+    np.testing.assert_array_equal(joined.x_train[n:], images)
+    np.testing.assert_array_equal(joined.y_train[n:], labels)
+    for name in ("x_val", "y_val", "x_test", "y_test"):
+        assert getattr(joined, name) is getattr(splits, name)
+    assert training._with_drawn_digits(splits, tiny_settings) is splits
+
+
+def test_training_sees_the_drawn_digits(splits, tiny_settings, tmp_path, monkeypatch):
+    seen, fit_phase = [], training.fit_phase
+
+    def noted(trainer, seen_splits, *others):
+        seen.append(len(seen_splits.y_train))
+        fit_phase(trainer, seen_splits, *others)
+
+    monkeypatch.setattr(training, "fit_phase", noted)
+    few = few_of(splits)
+    train_in(tmp_path, few, replace(tiny_settings, drawn=0.5))
+    assert seen == [round(1.5 * len(few.y_train))] * 2  # in both phases
+
+
+def test_digits_are_drawn_for_digits_only(tiny_settings):
+    clothes = replace(tiny_settings, dataset="fashion_mnist", drawn=0.2)
+    with pytest.raises(UserError, match="adds drawn digits, but fashion_mnist has other classes"):
+        build_network(clothes)
+    build_network(replace(clothes, drawn=0.0))
+
+
+def test_rounded_weights_are_saved_in_plain_layers(splits, tiny_settings, tmp_path):
+    settings = replace(
+        tiny_settings, architecture="tiny_cnn", average_shifts=False, epochs=1, polish_epochs=0
+    )
+    model = train_in(tmp_path, few_of(splits), settings).model
+    convolutions = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
+    assert len(convolutions) == 5 and {type(one) for one in convolutions} == {layers.Conv2D}
+    for one in convolutions:
+        kernel = keras.ops.convert_to_numpy(one.kernel)
+        for channel in np.moveaxis(kernel, -1, 0):
+            assert len(np.unique(channel.round(6))) <= 15

@@ -141,3 +141,16 @@ def test_a_training_that_is_interrupted_in_its_second_network_equals_the_uninter
     # None of the first network, and of the second not its first.
     assert begun == [(derive_seed(settings.seed, 2), 1)]
     assert resumed.epochs == whole.epochs and resumed.earlier_seconds > 0
+
+
+def test_other_pens_and_drawn_digits_go_on_as_if_uninterrupted(
+    few, tiny_settings, tmp_path, interrupt
+):
+    settings = replace(tiny_settings, pen=0.8, drawn=0.3)
+    whole = train_in(tmp_path / "whole", few, settings)
+    interrupt(1, batch=0)
+    with pytest.raises(KeyboardInterrupt):
+        train_in(tmp_path / "parts", few, settings)
+    interrupt(99)  # never
+    resumed = train_in(tmp_path / "parts", few, settings)
+    assert_equal_weights(whole.model.get_weights(), resumed.model.get_weights())
