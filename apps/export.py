@@ -17,10 +17,13 @@ trained on, and refused if it answers otherwise for more than one in a hundred. 
 networks, they take the first network alone.
 """
 
+import errno
+import os
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -188,19 +191,41 @@ def print_steps(steps: "Sequence[Step]") -> None:
         print(f"{'Size:' if not number else '':11} {step.n_bytes:7,} bytes {step.name}{saved}")
 
 
+def try_output(path: Path, is_folder: bool) -> None:
+    """Try whether the output can be written, before minutes of work go into it.
+
+    Raises:
+        UserError: it cannot.
+    """
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    folder = nearest.parent if nearest == path and not is_folder else nearest
+    with naming_output(path):
+        if nearest == path and path.is_dir() and not is_folder:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+@contextmanager
+def naming_output(path: Path) -> Iterator[None]:
+    """Turn what stands against writing the output into a one-line error that names --output."""
+    try:
+        with writing(path):
+            yield
+    except UserError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
+        raise UserError(f"cannot write {path}: {reason}. Choose another --output.") from error
+
+
 def write_file(path: Path, content: bytes | str) -> None:
     """Write a file, and the folders to it.
 
     Raises:
         UserError: it cannot be written.
     """
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with naming_output(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
-    except UserError as error:
-        reason = getattr(error.__cause__, "strerror", None) or error
-        raise UserError(f"cannot write {path}: {reason}. Choose another --output.") from error
 
 
 def main(arguments: list[str]) -> None:
@@ -211,6 +236,7 @@ def main(arguments: list[str]) -> None:
             otherwise then; a package is missing; or the export cannot be written.
     """
     given = parse_command_line(arguments)
+    try_output(given.output, is_folder=given.format == "microcontroller")
     subject = load_subject(given.model, given.format in SINGLE)
     export = make_export(given, subject)
     print_steps(export.steps)

@@ -10,8 +10,6 @@ from PIL import Image
 from scipy import ndimage
 
 LEAST_CONTRAST = 0.05  # between ink and paper, as a share of the paper's brightness
-COARSE_IMAGE = 12  # pixels
-DARKEST_GAP = 0.5  # ink of a grey gap in such an image; what is darker is inside of a stroke
 TINY_SIDE = 40  # pixels; such an image is no photo
 SMALL_SIDE = 320  # pixels; enough to tell dark ink from light
 COARSE_SIDE = 128  # pixels; the paper's brightness changes slowly, so it is found on few
@@ -111,8 +109,7 @@ def _ink_of_channel(channel: np.ndarray) -> np.ndarray:
     is_even = three_quarters - quarter <= 0.03 * (high - low)
     if is_even or max(channel.shape) <= TINY_SIDE:
         paper = np.full_like(channel, median)
-        ink = _difference(channel, paper, is_negative=median < (low + high) / 2)
-        return _sharpened(ink) if max(channel.shape) <= COARSE_IMAGE else ink
+        return _difference(channel, paper, is_negative=median < (low + high) / 2)
     if max(channel.shape) > SMALL_SIDE:
         channel = ndimage.gaussian_filter(channel, 1, mode="nearest")  # the grain of a camera
     paper = _uneven_paper(channel)
@@ -139,16 +136,6 @@ def _uneven_paper(channel: np.ndarray) -> np.ndarray:
     height, width = channel.shape
     paper = Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(paper)
-
-
-def _sharpened(ink: np.ndarray) -> np.ndarray:
-    """Return the ink of a very coarse image with the grey between strokes taken away.
-
-    Where a pixel is as wide as a stroke, gaps between strokes are grey: they count as paper.
-    """
-    gaps = ndimage.grey_opening(ndimage.median_filter(ink, 3, mode="nearest"), size=(3, 3))
-    gaps = np.minimum(ndimage.uniform_filter(gaps, 3, mode="nearest"), DARKEST_GAP)
-    return np.clip((ink - gaps) / (1 - gaps), 0, 1)
 
 
 def _like_strokes(ink: np.ndarray) -> float:

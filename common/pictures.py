@@ -30,6 +30,8 @@ LEAST_PART = 0.12  # a part that is smaller than this share of the largest is a 
 LEAST_DIGIT = 0.0125  # so is one that is smaller than this share of the picture's longer side
 LEAST_PIXELS = 4
 RIM = 2  # pixels around a digit that are cut out with it, so that strokes keep their soft edges
+COARSE_PICTURE = 12  # pixels of its longer side: where one is as wide as a stroke, greys tell more
+LEAST_GREY = 0.1  # of the greatest ink of such a picture: where its digit ends
 MOST_PARTS = 1000  # a picture of more is a texture (halftone, cloth, sand) or a page of text
 Slices = tuple[slice, slice]
 
@@ -54,7 +56,8 @@ def read_picture(path: Path) -> np.ndarray:
 def find_digits(ink: np.ndarray, single: bool = False) -> list[Digit]:
     """Return the digits of a picture, line by line, from left to right.
 
-    A picture of more than MOST_PARTS has none: see `has_too_many_parts`.
+    A picture of more than MOST_PARTS has none: see `has_too_many_parts`. One of at most
+    COARSE_PICTURE pixels has one digit: it is enlarged as it is.
 
     Args:
         ink: float32 (height, width) from `read_picture`, or `ink_of` an array.
@@ -64,6 +67,8 @@ def find_digits(ink: np.ndarray, single: bool = False) -> list[Digit]:
     labels, boxes, parts = _parts_of(mask)
     if not 0 < len(parts) <= MOST_PARTS:
         return []
+    if max(ink.shape) <= COARSE_PICTURE:
+        return [_coarse_digit(ink)]
     padded_ink = np.pad(ink, RIM)
     lines = [[parts]] if single else [_digits(boxes, line) for line in _lines(boxes, parts)]
     return [
@@ -227,6 +232,24 @@ def _digit(
     cut_out = np.where(nearby, np.clip(padded_ink[wider], 0, 1), 0)
     box = (columns.start, rows.start, columns.stop, rows.stop)
     return Digit(_as_in_mnist(cut_out, edge), box, line)
+
+
+def _coarse_digit(ink: np.ndarray) -> Digit:
+    """Return the digit of a picture whose pixels are as wide as its strokes.
+
+    Thresholds would lose what its greys tell, so it is enlarged with them (C. Duchon, "Lanczos
+    filtering in one and two dimensions", Journal of Applied Meteorology 18, 1979).
+    """
+    ink = np.clip(ink / ink.max(), 0, 1)
+    rows, columns = ndimage.find_objects((ink > LEAST_GREY).astype("uint8"))[0]
+    box = (columns.start, rows.start, columns.stop, rows.stop)
+    cut_out = np.pad(ink[rows, columns], 1)
+    factor = FINE_SIDES[0] // (max(cut_out.shape) - 2)
+    height, width = (factor * side for side in cut_out.shape)
+    fine = np.asarray(Image.fromarray(cut_out).resize((width, height), Image.Resampling.LANCZOS))
+    inside = np.zeros(fine.shape, bool)
+    inside[factor:-factor, factor:-factor] = True
+    return Digit(_placed(np.clip(fine, 0, 1), inside), box, line=0)
 
 
 def _as_in_mnist(ink: np.ndarray, edge: float) -> np.ndarray:

@@ -220,12 +220,26 @@ def test_a_missing_package_is_named(package, run_folder, tmp_path, capsys, monke
 
 
 @pytest.mark.parametrize("export_format", ["int8", "microcontroller"])
-def test_a_folder_that_cannot_be_written_is_named(export_format, run_folder, tmp_path, capsys):
+def test_a_folder_that_cannot_be_written_is_named_before_the_work(
+    export_format, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.delattr(export, "load_subject")
     (tmp_path / "file").write_text("")
-    path = tmp_path / "file" / "inside"
-    error = refused(capsys, "--format", export_format, "--model", run_folder, "--output", path)
-    assert error.startswith(f"error: cannot write {path}")
-    assert error.endswith(". Choose another --output.\n")
+    path = tmp_path / "file" / "inside" / "deeper"
+    error = refused(capsys, "--format", export_format, "--output", path)
+    assert error == f"error: cannot write {path}: Not a directory. Choose another --output.\n"
+
+
+def test_a_folder_in_the_place_of_the_file_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.delattr(export, "load_subject")
+    error = refused(capsys, "--format", "onnx", "--output", tmp_path)
+    assert error == f"error: cannot write {tmp_path}: Is a directory. Choose another --output.\n"
+
+
+def test_a_folder_that_vanishes_during_the_work_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="Choose another --output"):
+        export.write_file(tmp_path / "file" / "model.onnx", b"")
 
 
 def test_an_export_that_answers_otherwise_is_not_written(

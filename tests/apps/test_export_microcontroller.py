@@ -72,6 +72,12 @@ def test_the_command_writes_a_project(run_folder, tmp_path, capsys):
         assert (folder / name).stat().st_size > 50
 
 
+def test_a_folder_that_cannot_be_written_is_named(content, splits, tmp_path):
+    (tmp_path / "main").write_text("")
+    with pytest.raises(UserError, match=f"cannot write {tmp_path}: .*Choose another --output"):
+        write_project(tmp_path, content, splits.x_test, splits.y_test)
+
+
 def test_no_gap_is_left_and_every_source_is_built(project):
     files = [path for path in project.rglob("*") if path.is_file()]
     for path in files:

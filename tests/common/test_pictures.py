@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from common.ink import ink_of
 from common.pictures import BOX, STROKE_WIDTH, find_digits, read_picture
@@ -46,6 +47,30 @@ def test_size_place_colours_and_pen_change_little(digit):
         draw_digit(digit, pen=2),
     ):
         assert np.abs(image_of(other) - reference).mean() < 0.02
+
+
+def test_a_picture_of_few_pixels_keeps_its_greys():
+    for pixels in load_digits().images[:100]:
+        image = image_of(pixels / 16)
+        rows, columns = np.nonzero(pixels > 1.6)
+        longer = max(np.ptp(rows), np.ptp(columns)) + 1
+        # Enlarged from `longer` pixels to 20: about as much ink, and the greys between.
+        assert image.sum() == pytest.approx(pixels.sum() / 16 * (BOX / longer) ** 2, rel=0.15)
+        assert 0.1 < np.mean((image > 0.25) & (image < 0.75)) / np.mean(image > 0.25) < 0.8
+        np.testing.assert_allclose(centre_of_mass(image), (14, 14), atol=0.3)
+
+
+def test_in_a_picture_of_few_pixels_place_ink_and_paper_change_nothing():
+    pixels = load_digits().images[3] / 16
+    reference = image_of(pixels)
+    in_a_corner = np.zeros((12, 12))
+    in_a_corner[4:, :8] = pixels
+    for other in (in_a_corner, 0.4 * pixels, 1 - pixels, (255 * pixels).astype("uint8")):
+        assert np.abs(image_of(other) - reference).max() < 0.03
+    (digit,) = find_digits(ink_of(in_a_corner))
+    rows, columns = np.nonzero(in_a_corner > 0.1)
+    assert digit.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert find_digits(np.zeros((8, 8), "float32")) == []
 
 
 @pytest.mark.parametrize("pen", [1, 2, 4, 8])
