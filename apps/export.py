@@ -32,7 +32,6 @@ import numpy as np
 from apps.export_int8 import (
     LEAST_REPRESENTATIVE,
     MOST_REPRESENTATIVE,
-    Int8Network,
     as_int8,
     check_answers,
     check_quantisation,
@@ -40,6 +39,7 @@ from apps.export_int8 import (
 from apps.export_subject import Subject, load_subject, representative_images
 from common.classifier import Classifier
 from common.command_line import PROJECT_DIR, Parser, run_program
+from common.int8_network import Int8Network
 from common.lite_model import as_lite, load_lite
 from common.safe_files import write_atomically, writing
 from common.user_error import UserError

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from apps.export_int8 import Int8Network
 from apps.micro_model import MicroModel, measure_arena
 from common.command_line import exit_if_missing
+from common.int8_network import Int8Network
 from common.safe_files import write_atomically, writing
 from common.user_error import UserError
 

@@ -22,6 +22,8 @@ ARCHITECTURES = {
     "fast_cnn_small": "architectures.fast_cnn",
     "cnn_mnist_101": "architectures.cnn_mnist_101",
     "tiny_cnn": "architectures.tiny",
+    "tiny_cnn_small": "architectures.tiny",
+    "tiny_cnn_large": "architectures.tiny",
     "keras_example": "architectures.keras_example",
 }
 

@@ -7,10 +7,11 @@ import pytest
 from keras import layers
 
 from apps import export
-from apps.export_int8 import Int8Network, Quantisation, check_answers, check_quantisation
+from apps.export_int8 import check_answers, check_quantisation
 from apps.export_subject import data_of, load_subject
 from architectures.averaging import average_networks, average_shifts
 from common.classifier import load_classifier
+from common.int8_network import Int8Network, Quantisation
 from common.user_error import UserError
 from tests.apps.exporting import as_run, run, run_folder, small_network, trained
 

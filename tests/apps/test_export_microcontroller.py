@@ -10,8 +10,9 @@ import pytest
 
 from apps import export_board, micro_model
 from apps.export_board import ALIGNMENT, describe, vectors_of, write_project
-from apps.export_int8 import Int8Network, as_int8
+from apps.export_int8 import as_int8
 from apps.micro_model import MicroModel, measure_arena, run_micro
+from common.int8_network import Int8Network
 from common.tflite_size import make_small
 from common.user_error import UserError
 from tests.apps.exporting import (

@@ -37,6 +37,8 @@ def networks():
         ("fast_cnn", 301_002, 15.8),
         ("keras_example", 34_826, 2.4),
         ("tiny_cnn", 14_136, 0.6),
+        ("tiny_cnn_small", 6_260, 0.25),
+        ("tiny_cnn_large", 38_026, 1.55),
     ],
 )
 def test_published_sizes(networks, name, n_parameters, millions_of_multiply_adds):

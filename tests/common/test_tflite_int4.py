@@ -2,10 +2,11 @@ import keras
 import numpy as np
 import pytest
 
-from apps.export_int8 import Int8Network, as_int8
+from apps.export_int8 import as_int8
 from apps.micro_model import run_micro
 from architectures import build_architecture
 from architectures.rounding import RoundedConv2D, with_rounded_weights
+from common.int8_network import Int8Network
 from common.tflite_int4 import INT4, INT8, _in_pairs
 from common.tflite_size import make_small
 

@@ -2,8 +2,9 @@
 import numpy as np
 import pytest
 
-from apps.export_int8 import Int8Network, as_int8
+from apps.export_int8 import as_int8
 from apps.micro_model import run_micro
+from common.int8_network import Int8Network
 from common.tflite_size import make_small
 from tests.apps.exporting import run_folder, trained
 
