@@ -144,6 +144,7 @@ def _with_drawn_digits(splits: Splits, settings: Settings) -> Splits:
     n = round(settings.drawn * len(splits.y_train))
     if n == 0:
         return splits
+    print(f"Drawn:    {n:,} digits among the training images", flush=True)
     images, labels = drawn_digits(n, settings.seed)
     return splits._replace(
         x_train=np.concatenate([splits.x_train, images]),

@@ -331,9 +331,10 @@ def test_what_is_trained_in_bfloat16_comes_back_in_float32(few, tiny_settings, t
 # --- Drawn digits ---
 
 
-def test_drawn_digits_join_the_training_images_and_no_others(splits, tiny_settings):
+def test_drawn_digits_join_the_training_images_and_no_others(splits, tiny_settings, capsys):
     joined = training._with_drawn_digits(splits, replace(tiny_settings, drawn=0.25))
     n, n_drawn = len(splits.y_train), round(0.25 * len(splits.y_train))
+    assert capsys.readouterr().out == f"Drawn:    {n_drawn} digits among the training images\n"
     assert len(joined.x_train) == len(joined.y_train) == n + n_drawn
     np.testing.assert_array_equal(joined.x_train[:n], splits.x_train)
     images, labels = drawn_digits(n_drawn, tiny_settings.seed)
@@ -342,6 +343,7 @@ def test_drawn_digits_join_the_training_images_and_no_others(splits, tiny_settin
     for name in ("x_val", "y_val", "x_test", "y_test"):
         assert getattr(joined, name) is getattr(splits, name)
     assert training._with_drawn_digits(splits, tiny_settings) is splits
+    assert not capsys.readouterr().out
 
 
 def test_training_sees_the_drawn_digits(splits, tiny_settings, tmp_path, monkeypatch):
