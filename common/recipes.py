@@ -52,8 +52,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "label_smoothing": 0.1,
         "average_shifts": False,
     },
-    # For other people's digits: other pens, more slant, and ways of writing that MNIST hardly has.
-    "robust": {"zoom": 0.15, "shear": 12.0, "pen": 0.8, "drawn": 0.2},
+    # For other people's digits: other pens and shapes, and ways of writing that MNIST hardly has.
+    "robust": {"zoom": 0.15, "shear": 12.0, "stretch": 0.8, "pen": 0.8, "paper": 0.2, "drawn": 0.2},
     # For a microcontroller: rounded weights learn slowly, and few of them need little variation.
     "tiny": {
         "architecture": "tiny_cnn",

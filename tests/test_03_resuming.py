@@ -146,7 +146,7 @@ def test_a_training_that_is_interrupted_in_its_second_network_equals_the_uninter
 def test_other_pens_and_drawn_digits_go_on_as_if_uninterrupted(
     few, tiny_settings, tmp_path, interrupt
 ):
-    settings = replace(tiny_settings, pen=0.8, drawn=0.3)
+    settings = replace(tiny_settings, stretch=0.8, pen=0.8, paper=0.5, drawn=0.3)
     whole = train_in(tmp_path / "whole", few, settings)
     interrupt(1, batch=0)
     with pytest.raises(KeyboardInterrupt):

@@ -8,7 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
-VARIATION_SETTINGS = ("rotation", "zoom", "shift", "shear", "pen")
+VARIATION_SETTINGS = ("rotation", "zoom", "shift", "shear", "stretch", "pen", "paper")
+INK = 0.3  # least brightness of a pixel that belongs to a digit
+GREYEST_PAPER, FAINTEST_INK, GRAIN = 0.3, 0.7, 0.2  # of RandomPaper
+WIDEST = 2.2  # times: how far a digit is stretched at most
 
 
 def make_variations(settings: Mapping[str, Any]) -> keras.Sequential:
@@ -18,11 +21,14 @@ def make_variations(settings: Mapping[str, Any]) -> keras.Sequential:
         settings: the seed and, by VARIATION_SETTINGS, how far they go; what is left out is 0.
     """
     seed = settings["seed"]
-    rotation, zoom, shift, shear, pen = (settings.get(name, 0.0) for name in VARIATION_SETTINGS)
-    variations: list[Variation] = [RandomAffine(rotation, zoom, shift, shear, seed=seed)]
+    limits = {name: settings.get(name, 0.0) for name in VARIATION_SETTINGS}
+    pen, paper = limits.pop("pen"), limits.pop("paper")
+    variations: list[Variation] = [RandomAffine(**limits, seed=seed)]
+    _, of_pen, of_paper = (int(one) for one in np.random.SeedSequence([seed, 0]).generate_state(3))
     if pen:
-        _, other_seed = np.random.SeedSequence([seed, 0]).generate_state(2)
-        variations.append(RandomPen(pen, seed=int(other_seed)))
+        variations.append(RandomPen(pen, seed=of_pen))
+    if paper:
+        variations.append(RandomPaper(paper, seed=of_paper))
     return keras.Sequential(variations, name="variations")
 
 
@@ -49,9 +55,9 @@ class Variation(keras.layers.Layer):
 
 
 class RandomAffine(Variation):
-    """One random rotation, zoom, shear and shift of each training image.
+    """One random rotation, zoom, shear, shift and stretch of each training image.
 
-    All four are one affine map, so every pixel is interpolated (bilinearly) once; a chain of
+    All are one affine map, so every pixel is interpolated (bilinearly) once; a chain of
     separate layers would blur the image at each step. Pixels from outside are 0, the paper.
 
     Args:
@@ -59,6 +65,8 @@ class RandomAffine(Variation):
         zoom: largest relative change of width and, drawn separately, of height (0.1: +-10 %).
         shift: largest shift, as a share of the width and height.
         shear: largest shear angle, in degrees.
+        stretch: how far half of the digits are widened, at most: with 1, until they are as wide as
+            they are high, as digits are that someone scaled to a square; at most WIDEST times.
         seed: of the layer's own random stream.
     """
 
@@ -68,30 +76,45 @@ class RandomAffine(Variation):
         zoom: float = 0.0,
         shift: float = 0.0,
         shear: float = 0.0,
+        stretch: float = 0.0,
         seed: int | None = None,
     ):
         super().__init__(seed)
         self.rotation, self.zoom, self.shift, self.shear = rotation, zoom, shift, shear
+        self.stretch = stretch
 
     def call(self, images, training=False):
         """Return the images, each varied by a map of its own in training."""
-        if not training or not any((self.rotation, self.zoom, self.shift, self.shear)):
+        limits = (self.rotation, self.zoom, self.shift, self.shear, self.stretch)
+        if not training or not any(limits):
             return images
+        n, (height, width) = ops.shape(images)[0], images.shape[1:3]
+        widening = self.draw_widening(images) if self.stretch else 1.0
         return ops.image.affine_transform(
             images,
-            self.draw_transforms(ops.shape(images)[0], *images.shape[1:3]),
+            self.draw_transforms(n, height, width, widening),
             interpolation="bilinear",
             fill_mode="constant",
             fill_value=0,
             data_format="channels_last",
         )
 
-    def draw_transforms(self, n, height: int, width: int):
+    def draw_widening(self, images):
+        """Draw by how much each digit is made wider, float32 (n,): half of them by nothing."""
+        ink = ops.max(images, axis=-1) > INK
+        height, width = (
+            ops.sum(ops.cast(ops.any(ink, axis=axis), "float32"), axis=1) for axis in (2, 1)
+        )
+        widest = ops.clip(height / ops.maximum(width, 1), 1, WIDEST)
+        draws = keras.random.uniform(ops.shape(width), -1.0, 1.0, seed=self.random)
+        return widest ** (ops.maximum(draws, 0) * self.stretch * self.strength)
+
+    def draw_transforms(self, n, height: int, width: int, widening: Any = 1.0):
         """Draw one map an image, as float32 (n, 8): [a0, a1, a2, b0, b1, b2, 0, 0].
 
         The output pixel (x, y) takes its value from (a0 x + a1 y + a2, b0 x + b1 y + b2): the
         convention of `keras.ops.image.affine_transform`. Rotation, zoom and shear turn about the
-        centre of the image.
+        centre of the image. `widening`, float (n,), widens what comes out.
         """
         limits = np.array(
             [
@@ -108,9 +131,10 @@ class RandomAffine(Variation):
         columns: Any = ops.unstack(draws * limits * self.strength, axis=1)
         angle, shear, zoom_x, zoom_y, shift_x, shift_y = columns
         cos, sin, slope = ops.cos(angle), ops.sin(angle), ops.tan(shear)
+        scale_x, scale_y = (1 + zoom_x) / widening, 1 + zoom_y
         # The product rotation . shear . zoom.
-        a0, a1 = cos * (1 + zoom_x), (cos * slope - sin) * (1 + zoom_y)
-        b0, b1 = sin * (1 + zoom_x), (sin * slope + cos) * (1 + zoom_y)
+        a0, a1 = cos * scale_x, (cos * slope - sin) * scale_y
+        b0, b1 = sin * scale_x, (sin * slope + cos) * scale_y
         centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
         a2 = centre_x - a0 * centre_x - a1 * centre_y + shift_x
         b2 = centre_y - b0 * centre_x - b1 * centre_y + shift_y
@@ -149,6 +173,32 @@ class RandomPen(Variation):
         least = 0.5 / ops.minimum(threshold, 1 - threshold)  # at which 0 stays 0 and 1 stays 1
         contrast = least * (1 + 1.5 * draws[2] * amount)
         return ops.clip(0.5 + contrast * (blurred - threshold), 0, 1)
+
+
+class RandomPaper(Variation):
+    """Puts some of the images on grey, grainy paper, in fainter ink.
+
+    Paper, which is 0, becomes GREYEST_PAPER at most, and full ink, which is 1, FAINTEST_INK at
+    least. Normal noise is added, with a standard deviation of up to GRAIN.
+
+    Args:
+        share: of the images that this happens to, from 0 to 1.
+        seed: of the layer's own random stream.
+    """
+
+    def __init__(self, share: float, seed: int | None = None):
+        super().__init__(seed)
+        self.share = share
+
+    def call(self, images, training=False):
+        """Return the images, some of them on other paper in training."""
+        if not training:
+            return images
+        draws = keras.random.uniform((4, ops.shape(images)[0], 1, 1, 1), seed=self.random)
+        amounts = draws[:3] * ops.cast(draws[3] < self.share * self.strength, "float32")
+        paper, ink = GREYEST_PAPER * amounts[0], 1 - (1 - FAINTEST_INK) * amounts[1]
+        grain = keras.random.normal(ops.shape(images), seed=self.random)
+        return ops.clip(paper + (ink - paper) * images + GRAIN * amounts[2] * grain, 0, 1)
 
 
 def _neighbours(images, axis: int):

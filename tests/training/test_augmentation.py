@@ -6,7 +6,7 @@ import pytest
 from scipy import ndimage, stats
 from sklearn.datasets import load_digits
 
-from training.augmentation import RandomAffine, RandomPen, make_variations
+from training.augmentation import RandomAffine, RandomPaper, RandomPen, make_variations
 
 HEIGHT, WIDTH = 20, 32  # not square, so that width and height cannot stand for each other
 LIMITS = {"rotation": 40.0, "zoom": 0.3, "shift": 0.1, "shear": 25.0}
@@ -22,9 +22,9 @@ def layer_and_maps(monkeypatch, **arguments):
     layer, drawn = RandomAffine(**arguments), []
     draw = layer.draw_transforms
 
-    def noted(n, height, width):
+    def noted(n, height, width, widening):
         assert (height, width) == (HEIGHT, WIDTH)
-        drawn.append(np.asarray(draw(n, height, width)))
+        drawn.append(np.asarray(draw(n, height, width, widening)))
         return drawn[-1]
 
     monkeypatch.setattr(layer, "draw_transforms", noted)
@@ -163,6 +163,49 @@ def test_equal_seeds_give_equal_images_and_successive_batches_differ(images):
     assert not np.array_equal(once, other(images, training=True))
 
 
+# --- Stretching ---
+
+
+def bar(height, width):
+    """A white rectangle in the middle, (28, 28, 1)."""
+    image = np.zeros((28, 28, 1), np.float32)
+    top, left = 14 - height // 2, 14 - width // 2
+    image[top : top + height, left : left + width] = 1
+    return image
+
+
+@pytest.mark.parametrize(("width", "widest"), [(4, 2.2), (10, 2.0), (16, 1.25), (20, 1.0)])
+def test_half_of_the_digits_are_widened_by_up_to_a_square_and_a_limit(width, widest):
+    bars = np.tile(bar(20, width), (2000, 1, 1, 1))
+    layer = RandomAffine(stretch=1.0, seed=0)
+    varied = np.asarray(layer(bars, training=True))
+    widths = varied[:, 14, :, 0].sum(axis=1) / width
+    assert widths.min() == pytest.approx(1, abs=0.01)
+    assert widths.max() == pytest.approx(widest, rel=0.02)
+    assert np.mean(widths < 1.001) == pytest.approx(0.5 if widest > 1 else 1, abs=0.05)
+    np.testing.assert_allclose(varied[:, :, 14, 0].sum(axis=1), 20, atol=0.01)  # heights
+    columns = np.arange(28)
+    centres = (varied[:, 14, :, 0] * columns).sum(axis=1) / varied[:, 14, :, 0].sum(axis=1)
+    np.testing.assert_allclose(centres, 13.5, atol=0.01)
+
+
+def test_stretching_goes_as_far_as_it_is_told_and_not_in_the_polish():
+    bars = np.tile(bar(20, 5), (500, 1, 1, 1))
+    layer = RandomAffine(stretch=0.5, seed=0)
+    widths = np.asarray(layer(bars, training=True))[:, 14, :, 0].sum(axis=1) / 5
+    assert widths.max() == pytest.approx(2.2**0.5, rel=0.02)
+    layer.strength.assign(0.0)
+    np.testing.assert_allclose(layer(bars, training=True), bars, atol=1e-6)
+    empty = np.zeros((2, 28, 28, 1), np.float32)
+    np.testing.assert_array_equal(RandomAffine(stretch=1.0, seed=0)(empty, training=True), empty)
+
+
+def test_stretching_leaves_the_limits_of_the_others():
+    matrices, _ = matrices_and_offsets(RandomAffine(**LIMITS, stretch=1.0, seed=0))
+    plain, _ = matrices_and_offsets(RandomAffine(**LIMITS, seed=0))
+    np.testing.assert_array_equal(matrices, plain)  # where nothing is widened
+
+
 # --- Other pens ---
 
 
@@ -203,11 +246,32 @@ def test_pens_are_thinner_and_thicker_blurred_and_sharp(real_digits):
     assert (out[:, :4] == 0).all()  # paper stays black
 
 
+def test_paper_is_grey_and_grainy_under_a_share_of_the_images(real_digits):
+    images = np.tile(bar(20, 10), (2000, 1, 1, 1))
+    layer = RandomPaper(0.3, seed=3)
+    np.testing.assert_array_equal(varied(layer, images, training=False), images)
+    out = varied(layer, images)
+    assert out.min() >= 0 and out.max() <= 1
+    other = np.abs(out - images).max(axis=(1, 2, 3)) > 0
+    assert other.mean() == pytest.approx(0.3, abs=0.04)
+    corner, middle = out[other][:, :4].mean(axis=(1, 2, 3)), out[other][:, 10:18, 12:16]
+    # Half of the noise on black paper is cut off, so it is a little lighter than without.
+    assert 0.28 < corner.max() < 0.36 and corner.min() < 0.03
+    assert 0.65 < middle.mean(axis=(1, 2, 3)).min() < 0.75
+    assert 0.15 < middle.std(axis=(1, 2, 3)).max() < 0.26
+    layer.strength.assign(0.0)
+    np.testing.assert_array_equal(varied(layer, images), images)
+
+
 def test_variations_are_those_of_the_settings(real_digits):
-    limits = {"rotation": 5.0, "zoom": 0.1, "shift": 0.1, "shear": 2.0, "seed": 7}
+    limits = {"rotation": 5.0, "zoom": 0.1, "shift": 0.1, "shear": 2.0, "stretch": 0.6, "seed": 7}
     (affine,) = make_variations(limits).layers
+    assert affine.stretch == 0.6
     assert (affine.rotation, affine.zoom, affine.shift, affine.shear) == (5.0, 0.1, 0.1, 2.0)
     _, pen = make_variations({**limits, "pen": 0.25}).layers
     _, other = make_variations({**limits, "pen": 0.25, "seed": 8}).layers
     assert pen.amount == 0.25
     assert not np.allclose(varied(pen, real_digits), varied(other, real_digits))
+    *_, paper = make_variations({**limits, "pen": 0.25, "paper": 0.5}).layers
+    assert paper.share == 0.5
+    assert not np.allclose(varied(paper, real_digits), varied(RandomPaper(0.5, 7), real_digits))
