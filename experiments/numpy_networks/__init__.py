@@ -1,0 +1,1 @@
+"""Networks in NumPy alone, from one image at a time to a convolutional network."""

@@ -1,0 +1,146 @@
+"""How far does one get with NumPy alone, and how does a network learn?
+
+    python -m experiments.numpy_networks
+    python -m experiments.numpy_networks --as-published     # image by image, too: hours
+    python -m experiments.numpy_networks --read photo.png   # with a network trained before
+
+Begin with `layers.py`: every layer is a small class with a forward and a backward pass.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from common.command_line import PROJECT_DIR, Parser, run_program
+from common.safe_files import write_atomically
+from common.user_error import UserError, unknown_name
+from experiments.numpy_networks.recipes import BATCHES, BEYOND, PER_IMAGE
+from experiments.numpy_networks.runs import Training, file_of, make_all, usable_cores
+from experiments.numpy_networks.speed import seconds_per_epoch
+from experiments.numpy_networks.summary import epoch_rows, seed_rows, summary_rows
+from experiments.numpy_networks.weights_file import load
+from studies.tables import write_table
+
+NAME = "numpy_networks"
+BEST = "6 convolutions"
+FORMATS = {
+    "images per step": "d", "CPU s per epoch": ".2f", "times as fast": ".1f", "seeds": "d",
+    "validation %": ".2f", "test %": ".2f", "std": ".2f", "published %": ".2f",
+}  # fmt: skip
+
+
+def main(arguments: list[str]) -> None:
+    """Train all that is not trained yet, and print and write the table and the figure."""
+    given = parse_command_line(arguments)
+    if given.read:
+        from experiments.numpy_networks.reading import read
+
+        print(read(given.read, given.weights or weights_of_best(given.folder)))
+        return
+    from _01_data_loader import load_data
+
+    arrays = load_data("mnist")
+    trainings = list_trainings(given.n, given.as_published, given.only)
+    recipes = list(dict.fromkeys([one.recipe for one in trainings]))
+    recipes += [PER_IMAGE[one.name] for one in trainings if one.name in PER_IMAGE]
+    print("Measuring how long an epoch takes ...", flush=True)
+    seconds = seconds_per_epoch(recipes, arrays)
+    results = make_all(trainings, arrays, given.folder, given.workers, seconds)
+    write_results(results, seconds, given)
+
+
+def parse_command_line(arguments: list[str]) -> argparse.Namespace:
+    """Return what the command line says.
+
+    Raises:
+        UserError: an unknown flag or value.
+    """
+    parser = Parser(__doc__)
+    parser.add_argument("--n", type=int, default=3, help="seeds of each network (3)")
+    parser.add_argument("--as-published", action="store_true", help="image by image, too")
+    parser.add_argument("--only", metavar="NUMBER", help="only the network of this number, 1 to 6")
+    cores = usable_cores()
+    parser.add_argument(
+        "--workers", type=int, default=cores, help=f"trainings at the same time ({cores})"
+    )
+    parser.add_argument("--read", type=Path, metavar="PICTURE", help="read the digits in it")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="of the network that reads")
+    parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / NAME)
+    parser.add_argument("--write-docs", action="store_true", help="write into docs/results")
+    given = parser.parse_args(arguments)
+    for flag, value in (("--n", given.n), ("--workers", given.workers)):
+        if not 1 <= value <= 100:
+            raise UserError(f"{flag} must be from 1 to 100, got {value}.")
+    if given.weights and not given.read:
+        raise UserError("--weights goes with --read PICTURE.")
+    return given
+
+
+def weights_of_best(folder: Path) -> Path:
+    """Return the weights of the best network that the program trains.
+
+    Raises:
+        UserError: it is not trained yet.
+    """
+    path = file_of(Training(BEST, "mini-batches", BEYOND[BEST], 0, True), folder)
+    if not path.exists():
+        raise UserError(
+            f"there is no trained network {path}. Train it: python -m experiments.{NAME} --only 6; "
+            "or give another with --weights FILE."
+        )
+    return path
+
+
+def list_trainings(n: int, as_published: bool, only: str | None) -> list[Training]:
+    """Return all trainings: of each network one for the curves, and a final one per seed.
+
+    Raises:
+        UserError: no network has the number `only`.
+    """
+    ways = [("mini-batches", BATCHES | BEYOND)]
+    if as_published:
+        ways.append(("per image", PER_IMAGE))
+    numbers = {name.split()[0] for name in BATCHES | BEYOND}
+    if only is not None and only not in numbers:
+        raise unknown_name("network", only, numbers)
+    return [
+        Training(name, how, recipe, seed, is_final)
+        for how, recipes in ways
+        for name, recipe in recipes.items()
+        for seed, is_final in [(0, False)] * (how != "per image") + [(k, True) for k in range(n)]
+        if only in (None, name.split()[0])
+    ]
+
+
+def write_results(
+    results: Mapping[Training, dict[str, Any]],
+    seconds: Mapping[Any, Sequence[float]],
+    given: argparse.Namespace,
+) -> None:
+    """Print and write the table, the raw numbers beside it, and the figure."""
+    folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
+    table = write_table(folder / NAME, summary_rows(results, seconds), FORMATS)
+    write_table(folder / f"{NAME}_seeds", seed_rows(results), {})
+    write_table(folder / f"{NAME}_epochs", epoch_rows(results), {})
+    print(f"\n{table}")
+    curves = {
+        training.name: result["history"]
+        for training, result in results.items()
+        if training.name in BATCHES and not training.is_final
+    }
+    networks = {
+        training.name: load(file_of(training, given.folder))
+        for training in results
+        if training.name in curves and training.is_final and training.seed == 0
+    }
+    if curves:
+        from experiments.numpy_networks.drawing import draw
+
+        write_atomically(folder / f"{NAME}.png", draw(curves, networks))
+    print(f"Tables and figure: {folder}; trained networks: {given.folder}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(main, sys.argv[1:]))

@@ -1,0 +1,182 @@
+"""Many trainings, several at a time; what is finished is kept, so that a killed program goes on."""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from threadpoolctl import threadpool_limits
+
+from common.data import Arrays, sha256_of
+from common.safe_files import read_json, write_json, writing
+from experiments.numpy_networks.recipes import Recipe
+from experiments.numpy_networks.training import Data, judge, train
+from experiments.numpy_networks.weights_file import save
+from studies.progress import describe_duration
+
+VALIDATION_SHARE = 6  # the last sixth of the training images: 10,000 of MNIST's
+LINE_EVERY = 30  # seconds, at least, between two lines of one training
+
+
+class Training(NamedTuple):
+    """One network to be trained."""
+
+    name: str  # of the recipe
+    how: str  # per image, or mini-batches
+    recipe: Recipe
+    seed: int
+    is_final: bool  # on all training images, judged by the test images at the end; else on the
+    # first five sixths, judged by the last sixth after each epoch: to choose, and for the curves
+
+
+def file_of(training: Training, folder: Path) -> Path:
+    """Return where the weights of a training belong; its results lie beside them as .json."""
+    part = "" if training.is_final else " validation"
+    words = re.findall(r"[a-z0-9]+", f"{training.name} {training.how}{part}".lower())
+    return folder / f"{'-'.join(words)}-seed{training.seed}.npz"
+
+
+def finished(training: Training, data_hash: str, folder: Path) -> dict[str, Any] | None:
+    """Return the kept results of a training; None if there are none of this recipe and these data.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    weights = file_of(training, folder)
+    results = weights.with_suffix(".json")  # written last
+    if not (results.exists() and weights.exists()):
+        return None
+    kept = read_json(results)
+    is_this = isinstance(kept, dict) and kept.get("made of") == made_of(training, data_hash)
+    return kept if is_this else None
+
+
+def made_of(training: Training, data_hash: str) -> dict[str, Any]:
+    """Return, as JSON has it, what must be the same for results to be those of a training."""
+    recipe = json.loads(json.dumps(dataclasses.asdict(training.recipe)))
+    return {"recipe": recipe, "seed": training.seed, "data": data_hash}
+
+
+def data_for(training: Training, arrays: Arrays) -> Data:
+    """Return the images that a training sees, and those that judge it, in rows of 784."""
+    images, labels = arrays.x_train.reshape(len(arrays.x_train), -1), arrays.y_train
+    if training.is_final:
+        return Data(images, labels, arrays.x_test.reshape(len(arrays.x_test), -1), arrays.y_test)
+    n = len(images) - len(images) // VALIDATION_SHARE
+    return Data(images[:n], labels[:n], images[n:], labels[n:])
+
+
+def make(training: Training, arrays: Arrays, folder: Path) -> dict[str, Any]:
+    """Train a network and keep it; return its results.
+
+    BLAS gets one thread: small matrices gain nothing by two, and sums are then always added in
+    the same order, so that equal seeds give equal results to the last digit.
+    """
+    data, history, started = data_for(training, arrays), [], time.monotonic()
+    told, file = started, file_of(training, folder)
+    with threadpool_limits(1, user_api="blas"):
+        for network, row in train(training.recipe, data, training.seed):
+            is_last = row["epoch"] == training.recipe.epochs
+            if is_last or not training.is_final:  # the test images are read once, at the end
+                judged = judge(network, data.judge_images, data.judge_labels)
+                row |= {f"judge_{name}": value for name, value in judged.items()}
+            history.append(row)
+            if is_last:
+                save(network, file)
+            elif time.monotonic() - told > LINE_EVERY:
+                told = time.monotonic()
+                tell(training, row, told - started)
+    result = {
+        "made of": made_of(training, sha256_of(*arrays)),
+        "accuracy": history[-1]["judge_accuracy"],
+        "cpu_seconds": sum(row["cpu_seconds"] for row in history),
+        "history": history,
+    }
+    write_json(file.with_suffix(".json"), result)
+    return result
+
+
+def tell(training: Training, row: dict[str, Any], seconds: float) -> None:
+    """Print how far a training is."""
+    epoch, epochs = row["epoch"], training.recipe.epochs
+    left = describe_duration(seconds / epoch * (epochs - epoch))
+    so_far = f"epoch {epoch} of {epochs}, loss {row['loss']:.4f}"
+    print(f"  {title(training)}: {so_far}, about {left} left", flush=True)
+
+
+def title(training: Training) -> str:
+    """Return a training in words."""
+    part = "" if training.is_final else ", validation"
+    return f"{training.name}, {training.how}, seed {training.seed}{part}"
+
+
+# --- Several at a time --------------------------------------------------------------------------
+
+
+def make_all(
+    trainings: Sequence[Training],
+    arrays: Arrays,
+    folder: Path,
+    n_workers: int,
+    seconds: Mapping[Recipe, Sequence[float]],
+) -> dict[Training, dict[str, Any]]:
+    """Make all trainings that are not finished yet, and return the results of all.
+
+    Args:
+        seconds: of an epoch of each recipe, measured once or more, for the estimate of the time
+            that is left.
+
+    Raises:
+        UserError: a file cannot be read or written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    data_hash = sha256_of(*arrays)
+    results = {training: finished(training, data_hash, folder) for training in trainings}
+    todo = [training for training, result in results.items() if result is None]
+    if todo:
+        print(
+            f"{len(trainings) - len(todo)} of {len(trainings)} trainings are finished.", flush=True
+        )
+    cost = {one: min(seconds[one.recipe]) * one.recipe.epochs for one in todo}
+    remaining = sum(cost.values())
+    for training, result in _made([(one, arrays, folder) for one in todo], n_workers):
+        results[training] = result
+        remaining -= cost[training]
+        left = describe_duration(max(0.0, remaining) / n_workers)
+        accuracy = f"{100 * result['accuracy']:.2f} %"
+        print(f"{title(training)}: {accuracy}; about {left} left in all", flush=True)
+    return {training: result for training, result in results.items() if result is not None}
+
+
+def _made(
+    tasks: list[tuple[Training, Arrays, Path]], n_workers: int
+) -> Iterator[tuple[Training, dict[str, Any]]]:
+    """Yield each training with its results, in the order in which they are finished."""
+    if n_workers == 1 or len(tasks) < 2:
+        yield from map(_make_one, tasks)
+        return
+    # "spawn" works on all systems alike. The pool's end ends its workers, whatever they do.
+    with multiprocessing.get_context("spawn").Pool(n_workers, _leave_ctrl_c_to_the_parent) as pool:
+        yield from pool.imap_unordered(_make_one, tasks)
+
+
+def _make_one(task: tuple[Training, Arrays, Path]) -> tuple[Training, dict[str, Any]]:
+    return task[0], make(*task)
+
+
+def _leave_ctrl_c_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def usable_cores() -> int:
+    """Return how many processors this program may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
