@@ -4,7 +4,18 @@
     python -m experiments.numpy_networks --as-published     # image by image, too: hours
     python -m experiments.numpy_networks --read photo.png   # with a network trained before
 
-Begin with `layers.py`: every layer is a small class with a forward and a backward pass.
+Begin with `layers.py`: every layer is a small class with a forward and a backward pass. Then
+`losses.py`, `network.py`, `optimizers.py` and `training.py`: that is all there is to learning.
+
+Four networks are those of a document by a student who wrote them from scratch, with sigmoids as
+hidden units: a squared error (1), softmax and cross-entropy (2), a falling rate (3), a third layer
+(4). They were trained image by image, and so they are here with `--as-published`. Else, 50 images
+make one step together, the sum of their 50 steps. Network 5 shows what else helps dense layers,
+network 6 is a small convolutional one. Final networks learn from all 60,000 training images; the
+column of validation and the curves belong to one more training, on the first 50,000.
+
+The program prints a table, a row per network and way of training. It keeps each training that is
+finished in `runs/numpy_networks/`, and started again, it goes on with the next one.
 """
 
 import argparse

@@ -1,10 +1,10 @@
 """The figure: how the losses fall, and what the first layers look for."""
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from experiments.numpy_networks.network import Network
@@ -22,15 +22,13 @@ def draw(histories: Mapping[str, list[dict[str, Any]]], networks: Mapping[str, N
         histories: by name, a row per epoch, with `loss` and `judge_loss`.
         networks: by the same names, each with a Dense layer first.
     """
-    import io
-
     import matplotlib.pyplot as plt
 
     with without_screen(), our_style():
         figure = plt.figure(figsize=(11, 7.4), layout="constrained")
-        above, below = figure.subfigures(2, 1, height_ratios=(1, 1.35))
-        draw_losses(above, histories, networks)
-        draw_first_weights(below, networks)
+        halves: Any = figure.subfigures(2, 1, height_ratios=(1, 1.35))
+        draw_losses(halves[0], histories, networks)
+        draw_first_weights(halves[1], networks)
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=DOTS_PER_INCH)
         plt.close(figure)
@@ -60,28 +58,27 @@ def draw_losses(
 
 def draw_first_weights(figure: Figure | SubFigure, networks: Mapping[str, Network]) -> None:
     """Draw a row per network: the weights of UNITS units of its first layer, as 28 x 28 pixels."""
-    panels = figure.subplots(len(networks), UNITS, squeeze=False)
-    for row, (name, network) in zip(panels, networks.items(), strict=True):
-        weights = network.layers[network.first].parameters["weights"]
+    panels = figure.subplots(len(networks), 1, squeeze=False)[:, 0]
+    for panel, (name, network) in zip(panels, networks.items(), strict=True):
+        image = side_by_side(network.layers[network.first].parameters["weights"][:, :UNITS])
         # One scale for a row: without the few largest weights, which would make the rest pale.
-        most = float(np.quantile(np.abs(weights), 0.995))
-        for unit, panel in enumerate(row):
-            panel.set_axis_off()
-            if unit < weights.shape[1]:
-                drawn = draw_weights(panel, weights[:, unit], most)
-        row[0].text(
-            -0.15, 0.5, name.split()[0], transform=row[0].transAxes, ha="right", va="center",
-            fontsize=12, fontweight="bold",
-        )  # fmt: skip
-    bar = figure.colorbar(drawn, ax=panels, shrink=0.6, ticks=[-most, 0, most])
-    bar.ax.set_yticklabels(["ink speaks\nagainst it", "does not\nmatter", "ink speaks\nfor it"])
+        most = float(np.nanquantile(np.abs(image), 0.995))
+        drawn = panel.imshow(image, "RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
+        panel.set(xticks=[], yticks=[])
+        panel.set_ylabel(name.split()[0], rotation=0, ha="right", va="center", fontweight="bold")
+        panel.spines[:].set_visible(False)
+        bar = figure.colorbar(drawn, ax=panel, ticks=[-most, 0, most], format="{x:.2f}")
+        bar.ax.tick_params(labelsize=8)
     figure.suptitle(
-        f"Weights of {UNITS} units of the first layer; each row has its own scale", fontsize=10
+        f"{UNITS} units of each first layer: the weight of each pixel "
+        "(red: ink excites the unit; blue: ink inhibits it)",
+        fontsize=10,
     )
 
 
-def draw_weights(panel: Axes, weights: np.ndarray, most: float) -> Any:
-    """Draw 784 weights as an image: blue below 0, white at 0, red above."""
+def side_by_side(weights: np.ndarray) -> np.ndarray:
+    """Return the weights (784, n) of n units as one image (28, 29 n - 1), NaN between them."""
     side = round(len(weights) ** 0.5)
-    image = weights.reshape(side, side)
-    return panel.imshow(image, cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
+    images = weights.T.reshape(-1, side, side)
+    gap = np.full((side, 1), np.nan)
+    return np.hstack([part for image in images for part in (image, gap)][:-1])

@@ -195,20 +195,21 @@ class Conv2D(Layer):
         d_rows_out.sum(axis=0, out=self.gradients["bias"])
         if not self.needs_d_inputs:
             return np.empty(0)
-        d_rows = d_rows_out @ weights.reshape(-1, weights.shape[-1]).T
-        return self._back_to_pixels(d_rows.reshape(*self.map_shape, *weights.shape[:3]))
+        return self._back_to_pixels(d_rows_out)
 
-    def _back_to_pixels(self, d_windows: Array) -> Array:
-        """Return what all windows say of each pixel, summed: a pixel lies in up to size * size.
+    def _back_to_pixels(self, d_rows_out: Array) -> Array:
+        """Return dL/d inputs: a pixel lies in up to size * size windows, and all are summed.
 
         Args:
-            d_windows: (n, rows, columns, size, size, n_channels).
+            d_rows_out: (n * rows * columns, n_filters), a row per window.
         """
-        d_inputs = np.zeros(self.inputs_shape, d_windows.dtype)
-        _, rows, columns = self.map_shape
-        for i in range(self.size):
-            for j in range(self.size):
-                d_inputs[:, i : i + rows, j : j + columns] += d_windows[:, :, :, i, j]
+        d_inputs = np.zeros(self.inputs_shape, d_rows_out.dtype)
+        n, rows, columns = self.map_shape
+        for i, j in np.ndindex(self.size, self.size):
+            # To the pixel at (i, j) of each window leads one matrix of weights, as in Dense.
+            d_pixels = d_rows_out @ self.parameters["weights"][i, j].T
+            d_pixels = d_pixels.reshape(n, rows, columns, -1)
+            d_inputs[:, i : i + rows, j : j + columns] += d_pixels
         return d_inputs
 
 

@@ -6,6 +6,7 @@ Nothing in the file is run as code: pickled objects are refused.
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +27,9 @@ def save(network: Network, path: Path) -> None:
         UserError: the file cannot be written.
     """
     description = json.dumps({"layers": network.specs, "loss": network.loss_name})
+    arrays: dict[str, Any] = {"network": np.array(description), **network.named_parameters()}
     content = io.BytesIO()
-    np.savez(content, network=np.array(description), **network.named_parameters())
+    np.savez(content, **arrays)
     write_atomically(path, content.getvalue())
 
 
