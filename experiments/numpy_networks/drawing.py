@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from experiments.numpy_networks.network import Network
 from figures.screen import our_style, without_screen
@@ -51,6 +52,9 @@ def draw_losses(
         panel.set(title=name, xlabel="epoch", ylabel=LOSS_NAMES[networks[name].loss_name])
         panel.title.set_fontsize(10)
         panel.set_yscale("log")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_formatter(NullFormatter())
         panel.grid(alpha=0.3, which="both")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
