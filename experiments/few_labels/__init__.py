@@ -1,0 +1,1 @@
+"""The parts of `python -m experiments.few_labels`; `__main__.py` tells the story."""

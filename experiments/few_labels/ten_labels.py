@@ -1,0 +1,218 @@
+"""Ten labelled images in all: how many of the others does a graph of neighbours answer?
+
+Two figures are given, and must not be mixed up:
+
+- *transductive*: the test images are in the graph, without labels. They help one another, so all
+  of them must be known before one is answered.
+- *inductive*: the graph holds the training images alone. A test image, which may come later, takes
+  the answer of its nearest training images. The training images' answers are then the labels that
+  a network learns from (`trainings.py`).
+
+No label but the ten shapes an answer. The constants in `features.py` and `graph.py` were chosen
+by the share of right answers on 20,000 training images, with draws that are not reported here.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.data import Arrays
+from common.safe_files import read_json, write_json, writing
+from common.user_error import UserError
+from experiments.few_labels.choosing import N_CLASSES, random_images, typical_images
+from experiments.few_labels.features import graph_features
+from experiments.few_labels.graph import (
+    NEIGHBOURS,
+    edge_weights,
+    nearest_neighbours,
+    poisson_learning,
+)
+from experiments.few_labels.subsets import write_data
+from studies.progress import describe_duration
+
+ACCURACIES = ("training images", "test images")
+KINDS = ("transductive", "inductive")
+SUREST = 0.9  # share of the training images whose answers a network learns from
+
+
+def ten_chosen(arrays: Arrays, n: int) -> dict[str, np.ndarray]:
+    """Return by name the ten images that get a label: the most typical, and n random draws.
+
+    Returns:
+        int (10,), indices of training images, by class.
+    """
+    drawn = {f"random {seed}": random_images(arrays.y_train, 1, seed) for seed in range(n)}
+    return {"typical": typical_images(arrays.x_train, arrays.y_train, 1), **drawn}
+
+
+def graph_results(arrays: Arrays, n: int, folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the accuracies of the graph, by kind and by which ten images have labels.
+
+    What is finished is kept in the folder and not computed again.
+
+    Args:
+        arrays: the data set.
+        n: how many random draws.
+        folder: gets a JSON file per result and, for each draw, `pseudo_<draw>.npz`: the surest
+            training images with the graph's answers, for a network to learn from.
+
+    Raises:
+        UserError: a class has no image, the folder cannot be written, or a file in it is damaged.
+    """
+    chosen = ten_chosen(arrays, n)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    results = {}
+    for kind in KINDS:
+        paths = {name: folder / f"{kind}_{name.replace(' ', '_')}.json" for name in chosen}
+        kept = {name: read_result(path) for name, path in paths.items() if path.exists()}
+        missing = {name: chosen[name] for name in chosen if name not in kept}
+        if missing:
+            answer = answer_transductive if kind == "transductive" else answer_inductive
+            kept |= answer(arrays, missing, paths)
+        results |= {(kind, name): kept[name] for name in chosen}
+    return results
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Return a result that was kept.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        content = read_json(path)
+        numbers = [float(content[name]) for name in ACCURACIES]
+    except (KeyError, TypeError, ValueError):
+        numbers = [-1.0]
+    except UserError as error:
+        raise UserError(f"{error} Delete it; it is then computed again.") from error
+    if not all(0 <= number <= 1 for number in numbers):
+        raise UserError(f"{path} holds no accuracies. Delete it; it is then computed again.")
+    return content
+
+
+# --- Transductive -------------------------------------------------------------------------------
+
+
+def answer_transductive(
+    arrays: Arrays, chosen: Mapping[str, np.ndarray], paths: Mapping[str, Path]
+) -> dict[str, dict[str, Any]]:
+    """Let labels flow over all images, training and test; keep and return the accuracies."""
+    images = np.concatenate([arrays.x_train, arrays.x_test])
+    n_train = len(arrays.y_train)
+    started = time.perf_counter()
+    print(f"A graph of {len(images):,} images, test images included ...", flush=True)
+    weights = edge_weights(nearest_neighbours(graph_features(images, len(images))))
+    report("graph", started)
+    results = {}
+    for name, labelled in chosen.items():
+        started = time.perf_counter()
+        answers = poisson_learning(weights, labelled, np.arange(N_CLASSES)).argmax(axis=1)
+        results[name] = accuracies(arrays, labelled, answers[:n_train], answers[n_train:])
+        write_json(paths[name], results[name])
+        report(f"{name}: {describe(results[name])}", started)
+    return results
+
+
+# --- Inductive ----------------------------------------------------------------------------------
+
+
+def answer_inductive(
+    arrays: Arrays, chosen: Mapping[str, np.ndarray], paths: Mapping[str, Path]
+) -> dict[str, dict[str, Any]]:
+    """Let labels flow over the training images; the test images ask their neighbours.
+
+    Keeps and returns the accuracies, and keeps the surest answers on training images.
+    """
+    n_train = len(arrays.y_train)
+    started = time.perf_counter()
+    print(f"A graph of {n_train:,} training images ...", flush=True)
+    features = graph_features(np.concatenate([arrays.x_train, arrays.x_test]), n_train)
+    weights = edge_weights(nearest_neighbours(features[:n_train]))
+    asked = neighbours_of(features[n_train:], features[:n_train])
+    report("graph", started)
+    results = {}
+    for name, labelled in chosen.items():
+        started = time.perf_counter()
+        flow = poisson_learning(weights, labelled, np.arange(N_CLASSES))
+        answers = asked_answers(asked, flow)
+        results[name] = accuracies(arrays, labelled, flow.argmax(axis=1), answers)
+        keep_surest(arrays, flow, pseudo_path(paths[name].parent, name))
+        write_json(paths[name], results[name])  # last: what has it is finished
+        report(f"{name}: {describe(results[name])}", started)
+    return results
+
+
+def neighbours_of(features: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the nearest of the others for each of the images, int (n, 10)."""
+    from sklearn.neighbors import NearestNeighbors
+
+    search = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(others)
+    return search.kneighbors(features, return_distance=False)
+
+
+def asked_answers(asked: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """Return the class that most of the asked neighbours have, int (n,); in a tie the flow says.
+
+    Args:
+        asked: int (n, k), for each image its neighbours.
+        flow: float32 (n_neighbours, n_classes).
+    """
+    votes = np.eye(flow.shape[1])[flow.argmax(axis=1)][asked].sum(axis=1)
+    return (votes + 1e-6 * shares(flow)[asked].sum(axis=1)).argmax(axis=1)
+
+
+def shares(flow: np.ndarray) -> np.ndarray:
+    """Return each class's share of what has flowed to an image, in [0, 1], float (n, n_classes)."""
+    above = flow - flow.min(axis=1, keepdims=True)
+    return above / np.maximum(above.sum(axis=1, keepdims=True), 1e-12)
+
+
+def keep_surest(arrays: Arrays, flow: np.ndarray, path: Path) -> None:
+    """Write the images whose answer is surest, a share SUREST of each class, and the answers."""
+    answers, sureness = flow.argmax(axis=1), margins(flow)
+    kept = []
+    for label in range(N_CLASSES):
+        of_class = np.flatnonzero(answers == label)
+        order = of_class[np.argsort(-sureness[of_class], kind="stable")]
+        kept.append(order[: max(1, round(SUREST * len(order)))])
+    indices = np.sort(np.concatenate(kept))
+    write_data(path, arrays.x_train[indices], answers[indices], arrays)
+
+
+def margins(flow: np.ndarray) -> np.ndarray:
+    """Return how far the largest class's share is above the second largest, float (n,)."""
+    two = np.sort(shares(flow), axis=1)[:, -2:]
+    return two[:, 1] - two[:, 0]
+
+
+def pseudo_path(folder: Path, name: str) -> Path:
+    """Return the file of the surest answers of a draw."""
+    return folder / f"pseudo_{name.replace(' ', '_')}.npz"
+
+
+# --- Accuracies ---------------------------------------------------------------------------------
+
+
+def accuracies(
+    arrays: Arrays, labelled: np.ndarray, of_train: np.ndarray, of_test: np.ndarray
+) -> dict[str, float]:
+    """Return the shares of right answers on training images without label and on test images."""
+    is_asked = np.ones(len(arrays.y_train), bool)
+    is_asked[labelled] = False
+    right = (of_train == arrays.y_train)[is_asked], of_test == arrays.y_test
+    return {name: float(part.mean()) for name, part in zip(ACCURACIES, right, strict=True)}
+
+
+def describe(result: Mapping[str, Any]) -> str:
+    """Return a result in words."""
+    return ", ".join(f"{100 * result[name]:.2f} % of {name}" for name in ACCURACIES)
+
+
+def report(what: str, started: float) -> None:
+    """Print what is finished and how long it took."""
+    print(f"  {what} ({describe_duration(time.perf_counter() - started)})", flush=True)

@@ -1,0 +1,128 @@
+"""The trainings: which they are, and the settings of each.
+
+They go through `studies.many_runs`, as all runs do. Its runs read whole data sets, so each choice
+of labelled images becomes a small .npz file that `--dataset custom` reads. Two things follow:
+
+- Every training takes the same number of steps, for its images are repeated until they are as
+  many as MNIST's (`subsets.py`).
+- The validation images that every run sets aside are copies of labelled images, for there are no
+  other labels. They say nothing, so nothing may stop or slow a training down by them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from common.data import Arrays
+from common.recipes import NO_AUGMENTATION
+from common.settings import Settings
+from experiments.few_labels.choosing import check_counts, random_images, typical_images
+from experiments.few_labels.subsets import write_data
+
+NEVER = 1000  # epochs: more than any of these trainings has
+# Of the default recipe, what few labels change.
+CHANGES = {"early_stopping_enabled": False, "plateau_patience": NEVER, "figures": "none"}
+SET_HERE = ("recipe", "dataset", "data_dir", "output_dir", "seed")
+WHY_SET_HERE = "each training has its own images, and --n says how many seeds there are"
+CHOICES = ("typical", "random")
+
+
+class Training(NamedTuple):
+    """One training of the curve."""
+
+    per_class: int | None  # labelled images of each class; None: all there are
+    choice: str  # typical, random, or all
+    is_varied: bool  # whether the images are augmented
+    seed: int  # of the random images and of the training
+
+    @property
+    def label(self) -> str:
+        """What the study calls it."""
+        many = "all labels" if self.per_class is None else f"{self.choice}, {self.per_class} each"
+        return f"{many}, {'varied' if self.is_varied else 'unvaried'}, seed {self.seed}"
+
+
+def list_trainings(counts: Iterable[int | None], n: int) -> list[Training]:
+    """Return all trainings of the curve; first one seed of all, so that a part is a whole curve."""
+    return [
+        Training(count, choice, is_varied, seed)
+        for seed in range(n)
+        for count in counts
+        for choice in (CHOICES if count is not None else ("all",))
+        for is_varied in (True, False)
+    ]
+
+
+def curve_runs(
+    trainings: Sequence[Training], arrays: Arrays, settings: Settings, folder: Path
+) -> dict[str, Settings]:
+    """Return the settings of the trainings, by label, and write the data that they read.
+
+    Args:
+        trainings: from `list_trainings`.
+        arrays: the data set that labelled images are chosen from, and whose test images are read.
+        settings: of all of them, but for images, seed and variations.
+        folder: where the data are written, unless they are there already.
+
+    Raises:
+        UserError: a class has too few images, or the data cannot be written.
+    """
+    for training in trainings:  # all of them before the first is made
+        if training.per_class is not None:
+            check_counts(arrays.y_train, training.per_class)
+    runs = {}
+    for training in trainings:
+        path = write_subset(training, arrays, folder)
+        of_this = replace(settings, data_dir=str(path), seed=training.seed)
+        unvaried = {} if training.is_varied else {**NO_AUGMENTATION, "pen": 0.0}
+        runs[training.label] = replace(of_this, **unvaried)
+    return runs
+
+
+def write_subset(training: Training, arrays: Arrays, folder: Path) -> Path:
+    """Write the labelled images of a training, unless they are there; return the file."""
+    name = {
+        "all": "all",
+        "typical": f"typical_{training.per_class}",
+        "random": f"random_{training.per_class}_{training.seed}",
+    }[training.choice]
+    path = folder / f"{name}.npz"
+    if not path.exists():
+        indices = labelled_images(training, arrays)
+        write_data(path, arrays.x_train[indices], arrays.y_train[indices], arrays)
+    return path
+
+
+def labelled_images(training: Training, arrays: Arrays) -> np.ndarray:
+    """Return the indices of the training images whose labels a training sees."""
+    if training.per_class is None:
+        return np.arange(len(arrays.y_train))
+    if training.choice == "typical":
+        return typical_images(arrays.x_train, arrays.y_train, training.per_class)
+    return random_images(arrays.y_train, training.per_class, training.seed)
+
+
+def pseudo_runs(
+    n: int, settings: Settings, path_of: "dict[str, Path]"
+) -> dict[str, tuple[str, Settings]]:
+    """Return by label the draw and the settings of the trainings on the graph's answers.
+
+    The ten typical images are trained on by n seeds, each of the n random draws by its own.
+
+    Args:
+        n: how many seeds and draws.
+        settings: of all of them, but for data and seed.
+        path_of: the file of each draw.
+    """
+    pairs = [("typical", seed) for seed in range(n)]
+    pairs += [(f"random {seed}", seed) for seed in range(n)]
+    return {
+        f"ten labels by a graph, {name}, seed {seed}": (
+            name,
+            replace(settings, data_dir=str(path_of[name]), seed=seed),
+        )
+        for name, seed in pairs
+    }
