@@ -178,7 +178,10 @@ def test_the_surest_answers_become_a_data_set(few, tmp_path):
     ten_labels.keep_surest(few, flow, path)
     with np.load(path) as data:
         assert len(data["y_train"]) == pytest.approx(600 * ten_labels.SUREST, abs=10)
-        kept = {image.tobytes(): label for image, label in zip(data["x_train"], data["y_train"])}
+        kept = {
+            image.tobytes(): label
+            for image, label in zip(data["x_train"], data["y_train"], strict=True)
+        }
         np.testing.assert_array_equal(data["y_test"], few.y_test)
     answers, margins = flow.argmax(axis=1), ten_labels.margins(flow)
     of_seven = np.flatnonzero(answers == 7)
