@@ -91,7 +91,7 @@ def parse_command_line(arguments: list[str]) -> tuple[argparse.Namespace, Settin
     )  # fmt: skip
     parser.add_argument("--n", type=int, default=5, help="seeds and random draws (5)")
     parser.add_argument("--validate", action="store_true", help="read validation images instead")
-    parser.add_argument("--folder", type=Path, help=f"(runs/{NAME}, or runs/{NAME}_validation)")
+    parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / NAME)
     parser.add_argument("--study", default=NAME, help=f"name of the trainings ({NAME})")
     parser.add_argument("--storage", help="database URL (default: runs/studies.db in the folder)")
     parser.add_argument("--write-docs", action="store_true", help="write into docs/results")
@@ -100,8 +100,8 @@ def parse_command_line(arguments: list[str]) -> tuple[argparse.Namespace, Settin
         raise UserError(f"--n must be 1 or more, got {given.n}.")
     if given.write_docs and given.validate:
         raise UserError("leave --write-docs out: the documents hold figures on test images.")
-    name = f"{NAME}_validation" if given.validate else NAME
-    given.folder = (given.folder or PROJECT_DIR / "runs" / name).absolute()
+    # Apart, so that what was measured on other images is not taken for finished.
+    given.folder = given.folder.absolute() / ("validation" if given.validate else "")
     changes = parse_changes(others, SET_HERE, WHY_SET_HERE).changes
     # Here, --data-dir would be a data set that the ones with few labels replace.
     place = {"dataset": "custom", "data_dir": given.folder, "output_dir": given.folder}

@@ -51,6 +51,8 @@ def draw(curve: pd.DataFrame, ten: pd.DataFrame, what: str) -> Figure:
         ticks = [tick for tick in TICKS if 100 - tick > 0.2]
         axes.set_yticks([100 - tick for tick in ticks], [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
+        if len(ten):
+            axes.annotate("ten labels in all", (1, 0.5), color=GREEN, ha="center")
         axes.grid(color=LIGHT_GREY, linewidth=0.6)
         figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure

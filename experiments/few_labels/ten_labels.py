@@ -68,7 +68,11 @@ def graph_results(arrays: Arrays, n: int, folder: Path) -> dict[tuple[str, str],
     results = {}
     for kind in KINDS:
         paths = {name: folder / f"{kind}_{name.replace(' ', '_')}.json" for name in chosen}
-        kept = {name: read_result(path) for name, path in paths.items() if path.exists()}
+        kept = {
+            name: read_result(path)
+            for name, path in paths.items()
+            if path.exists() and (kind == "transductive" or pseudo_path(folder, name).exists())
+        }
         missing = {name: chosen[name] for name in chosen if name not in kept}
         if missing:
             answer = answer_transductive if kind == "transductive" else answer_inductive
