@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from common.data import Arrays
 from common.safe_files import read_json, write_json, writing
@@ -26,6 +27,7 @@ from experiments.few_labels.choosing import N_CLASSES, random_images, typical_im
 from experiments.few_labels.features import graph_features
 from experiments.few_labels.graph import (
     NEIGHBOURS,
+    balanced_flow,
     edge_weights,
     nearest_neighbours,
     poisson_learning,
@@ -99,6 +101,13 @@ def read_result(path: Path) -> dict[str, Any]:
     return content
 
 
+def flow_of(weights: sparse.csr_matrix, labelled: np.ndarray) -> np.ndarray:
+    """Return what flows to every image, float32 (n, 10), from one labelled image of each class."""
+    labels = np.arange(N_CLASSES)
+    flow = poisson_learning(weights, labelled, labels)
+    return balanced_flow(weights, flow, labelled, labels)
+
+
 # --- Transductive -------------------------------------------------------------------------------
 
 
@@ -115,7 +124,7 @@ def answer_transductive(
     results = {}
     for name, labelled in chosen.items():
         started = time.perf_counter()
-        answers = poisson_learning(weights, labelled, np.arange(N_CLASSES)).argmax(axis=1)
+        answers = flow_of(weights, labelled).argmax(axis=1)
         results[name] = accuracies(arrays, labelled, answers[:n_train], answers[n_train:])
         write_json(paths[name], results[name])
         report(f"{name}: {describe(results[name])}", started)
@@ -142,7 +151,7 @@ def answer_inductive(
     results = {}
     for name, labelled in chosen.items():
         started = time.perf_counter()
-        flow = poisson_learning(weights, labelled, np.arange(N_CLASSES))
+        flow = flow_of(weights, labelled)
         answers = asked_answers(asked, flow)
         results[name] = accuracies(arrays, labelled, flow.argmax(axis=1), answers)
         keep_surest(arrays, flow, pseudo_path(paths[name].parent, name))

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from scipy import ndimage, sparse
 
+from _01_data_loader import load_data
 from common.data import Arrays
 from common.user_error import UserError
-from experiments.few_labels import ten_labels
+from experiments.few_labels import graph, ten_labels
 from experiments.few_labels.features import direction_histograms, graph_features, upright
 from experiments.few_labels.graph import (
     Neighbours,
@@ -112,6 +113,32 @@ def test_two_labels_fill_two_rings():
     assert answers.tolist() == [1] * 20 + [0] * 20
 
 
+def test_shares_of_classes_are_brought_into_bounds(monkeypatch):
+    monkeypatch.setattr(graph, "SHARES", (0.2, 0.5))
+    flow = np.random.default_rng(0).normal([1, 0, -1], 1, (300, 3)).astype(np.float32)
+    before = np.bincount(flow.argmax(axis=1)) / 300
+    assert before.max() > 0.6 and before.min() < 0.1
+    after = np.bincount(graph.with_shares_in_bounds(flow).argmax(axis=1)) / 300
+    assert after.min() >= 0.2 and after.max() <= 0.5
+    even = np.eye(3, dtype=np.float32)[np.arange(300) % 3]
+    np.testing.assert_array_equal(graph.with_shares_in_bounds(even), even)
+
+
+def test_a_class_that_was_left_out_gets_its_group_back(monkeypatch):
+    monkeypatch.setattr(graph, "SHARES", (0.4, 0.6))
+    rng = np.random.default_rng(0)
+    points = rng.normal(np.repeat([[0, 0], [4, 0]], 50, axis=0), 1, (100, 2)).astype(np.float32)
+    weights = edge_weights(nearest_neighbours(points, 8))
+    labelled, labels, truth = np.array([0, 50]), np.array([0, 1]), np.repeat([0, 1], 50)
+    # All but the labelled image belong to the first class, the second group less clearly.
+    lead = np.where(truth == 0, 0.9, 0.6) + rng.normal(0, 0.15, 100)
+    flow = np.stack([lead, np.zeros(100)], axis=1).astype(np.float32)
+    flow[50] = 0, 1
+    assert (flow.argmax(axis=1) == truth).mean() < 0.6
+    answers = graph.balanced_flow(weights, flow, labelled, labels).argmax(axis=1)
+    assert (answers == truth).mean() > 0.9 and answers[labelled].tolist() == [0, 1]
+
+
 def test_a_graph_that_cannot_be_is_told_in_one_line():
     with pytest.raises(UserError, match="more than 10 images, got 10"):
         nearest_neighbours(np.zeros((10, 2), np.float32))
@@ -207,3 +234,11 @@ def test_a_damaged_result_is_told_in_one_line(few, tmp_path, content, message):
         ten_labels.graph_results(few, 0, tmp_path)
     assert "\n" not in str(caught.value)
     assert "transductive_typical.json" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_mnists_ten_typical_images_answer_the_others(tmp_path):
+    mnist = load_data("mnist")
+    path = {"typical": tmp_path / "typical.json"}
+    result = ten_labels.answer_transductive(mnist, ten_labels.ten_chosen(mnist, 0), path)["typical"]
+    assert result["test images"] > 0.985 and result["training images"] > 0.98
