@@ -44,10 +44,10 @@ from studies.tables import write_table
 NAME = "few_labels"
 PARTS = ("curve", "graph", "network")
 COUNTS = (1, 5, 10, 50, 100, 500, None)  # labelled images per class; None: all
+SUREST = 0.9  # share of the graph's answers that a network learns from
 FORMATS = {"per class": ",.0f", "n": "d", "accuracy": ".2f", "std": ".2f", "training images": ".2f"}
 CURVE = ("labels", "per class", "varied", "n", "accuracy", "std")
 TEN = ("method", "labels", "n", "accuracy", "std", "training images")
-Results = Mapping[str, Mapping[str, Any]]  # metrics by label
 
 
 def main(arguments: list[str]) -> None:
@@ -71,9 +71,12 @@ def main(arguments: list[str]) -> None:
     write_table(folder / f"{NAME}_each", each, {})
     curve, ten = curve_table(each), ten_table(each)
     what = "validation" if given.validate else "test"
-    print(f"\nAccuracy on the {what} images in %, mean and standard deviation over n seeds:\n")
-    print(write_table(folder / NAME, curve, FORMATS))
-    print(f"Ten labels in all:\n\n{write_table(folder / f'{NAME}_ten', ten, FORMATS)}")
+    print(
+        f"\nAccuracy on the {what} images in %, mean and standard deviation over n seeds or draws:"
+    )
+    for name, table in ((NAME, curve), (f"{NAME}_ten", ten)):
+        if len(table):  # of a part that was left out, an earlier table stays
+            print(f"\n{write_table(folder / name, table, FORMATS)}")
     draw(curve, ten, what).savefig(folder / f"{NAME}.png", dpi=DOTS_PER_INCH)
     print(f"Tables and figure: {folder}")
 
@@ -90,6 +93,10 @@ def parse_command_line(arguments: list[str]) -> tuple[argparse.Namespace, Settin
         help="labelled images per class, or all (1 5 10 50 100 500 all)",
     )  # fmt: skip
     parser.add_argument("--n", type=int, default=5, help="seeds and random draws (5)")
+    parser.add_argument(
+        "--surest", type=float, default=SUREST, metavar="SHARE",
+        help=f"of the graph's answers, for the network ({SUREST:g})",
+    )  # fmt: skip
     parser.add_argument("--validate", action="store_true", help="read validation images instead")
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / NAME)
     parser.add_argument("--study", default=NAME, help=f"name of the trainings ({NAME})")
@@ -98,8 +105,10 @@ def parse_command_line(arguments: list[str]) -> tuple[argparse.Namespace, Settin
     given, others = parser.parse_known_args(arguments)
     if given.n < 1:
         raise UserError(f"--n must be 1 or more, got {given.n}.")
-    if given.write_docs and given.validate:
-        raise UserError("leave --write-docs out: the documents hold figures on test images.")
+    if not 0 < given.surest <= 1:
+        raise UserError(f"--surest must be above 0 and at most 1, got {given.surest:g}.")
+    if given.write_docs and (given.validate or set(given.parts) != set(PARTS)):
+        raise UserError("--write-docs needs all parts, on test images: leave out other flags.")
     # Apart, so that what was measured on other images is not taken for finished.
     given.folder = given.folder.absolute() / ("validation" if given.validate else "")
     changes = parse_changes(others, SET_HERE, WHY_SET_HERE).changes
@@ -149,7 +158,7 @@ def ten_rows(given: argparse.Namespace, arrays: Arrays, settings: Settings) -> l
     from experiments.few_labels.ten_labels import graph_results, pseudo_path
 
     folder = given.folder / "graph"
-    results = graph_results(arrays, given.n, folder)
+    results = graph_results(arrays, given.n, folder, given.surest)
     rows = [
         {
             "method": f"graph, {kind}",
@@ -161,7 +170,7 @@ def ten_rows(given: argparse.Namespace, arrays: Arrays, settings: Settings) -> l
         for (kind, draw), result in results.items()
     ]
     if "network" in given.parts:
-        paths = {draw: pseudo_path(folder, draw) for _, draw in results}
+        paths = {draw: pseudo_path(folder, draw, given.surest) for _, draw in results}
         runs = pseudo_runs(given.n, settings, paths)
         metrics = run_all(
             given.study, {name: run for name, (_, run) in runs.items()}, given.storage

@@ -37,7 +37,6 @@ from studies.progress import describe_duration
 
 ACCURACIES = ("training images", "test images")
 KINDS = ("transductive", "inductive")
-SUREST = 0.9  # share of the training images whose answers a network learns from
 
 
 def ten_chosen(arrays: Arrays, n: int) -> dict[str, np.ndarray]:
@@ -50,7 +49,9 @@ def ten_chosen(arrays: Arrays, n: int) -> dict[str, np.ndarray]:
     return {"typical": typical_images(arrays.x_train, arrays.y_train, 1), **drawn}
 
 
-def graph_results(arrays: Arrays, n: int, folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+def graph_results(
+    arrays: Arrays, n: int, folder: Path, surest: float
+) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the accuracies of the graph, by kind and by which ten images have labels.
 
     What is finished is kept in the folder and not computed again.
@@ -58,8 +59,9 @@ def graph_results(arrays: Arrays, n: int, folder: Path) -> dict[tuple[str, str],
     Args:
         arrays: the data set.
         n: how many random draws.
-        folder: gets a JSON file per result and, for each draw, `pseudo_<draw>.npz`: the surest
-            training images with the graph's answers, for a network to learn from.
+        folder: gets a JSON file per result and, for each draw, an .npz file with the surest
+            training images and the graph's answers, for a network to learn from.
+        surest: the share of the training images that go into it.
 
     Raises:
         UserError: a class has no image, the folder cannot be written, or a file in it is damaged.
@@ -73,12 +75,14 @@ def graph_results(arrays: Arrays, n: int, folder: Path) -> dict[tuple[str, str],
         kept = {
             name: read_result(path)
             for name, path in paths.items()
-            if path.exists() and (kind == "transductive" or pseudo_path(folder, name).exists())
+            if path.exists()
+            and (kind == "transductive" or pseudo_path(folder, name, surest).exists())
         }
         missing = {name: chosen[name] for name in chosen if name not in kept}
-        if missing:
-            answer = answer_transductive if kind == "transductive" else answer_inductive
-            kept |= answer(arrays, missing, paths)
+        if missing and kind == "transductive":
+            kept |= answer_transductive(arrays, missing, paths)
+        elif missing:
+            kept |= answer_inductive(arrays, missing, paths, surest)
         results |= {(kind, name): kept[name] for name in chosen}
     return results
 
@@ -135,7 +139,7 @@ def answer_transductive(
 
 
 def answer_inductive(
-    arrays: Arrays, chosen: Mapping[str, np.ndarray], paths: Mapping[str, Path]
+    arrays: Arrays, chosen: Mapping[str, np.ndarray], paths: Mapping[str, Path], surest: float
 ) -> dict[str, dict[str, Any]]:
     """Let labels flow over the training images; the test images ask their neighbours.
 
@@ -154,7 +158,7 @@ def answer_inductive(
         flow = flow_of(weights, labelled)
         answers = asked_answers(asked, flow)
         results[name] = accuracies(arrays, labelled, flow.argmax(axis=1), answers)
-        keep_surest(arrays, flow, pseudo_path(paths[name].parent, name))
+        keep_surest(arrays, flow, surest, pseudo_path(paths[name].parent, name, surest))
         write_json(paths[name], results[name])  # last: what has it is finished
         report(f"{name}: {describe(results[name])}", started)
     return results
@@ -185,14 +189,14 @@ def shares(flow: np.ndarray) -> np.ndarray:
     return above / np.maximum(above.sum(axis=1, keepdims=True), 1e-12)
 
 
-def keep_surest(arrays: Arrays, flow: np.ndarray, path: Path) -> None:
-    """Write the images whose answer is surest, a share SUREST of each class, and the answers."""
+def keep_surest(arrays: Arrays, flow: np.ndarray, share: float, path: Path) -> None:
+    """Write the training images whose answer is surest, a share of each class, and the answers."""
     answers, sureness = flow.argmax(axis=1), margins(flow)
     kept = []
     for label in range(N_CLASSES):
         of_class = np.flatnonzero(answers == label)
         order = of_class[np.argsort(-sureness[of_class], kind="stable")]
-        kept.append(order[: max(1, round(SUREST * len(order)))])
+        kept.append(order[: max(1, round(share * len(order)))])
     indices = np.sort(np.concatenate(kept))
     write_data(path, arrays.x_train[indices], answers[indices], arrays)
 
@@ -203,9 +207,9 @@ def margins(flow: np.ndarray) -> np.ndarray:
     return two[:, 1] - two[:, 0]
 
 
-def pseudo_path(folder: Path, name: str) -> Path:
-    """Return the file of the surest answers of a draw."""
-    return folder / f"pseudo_{name.replace(' ', '_')}.npz"
+def pseudo_path(folder: Path, name: str, share: float) -> Path:
+    """Return the file of a share of the answers of a draw."""
+    return folder / f"surest_{share:g}_{name.replace(' ', '_')}.npz"
 
 
 # --- Accuracies ---------------------------------------------------------------------------------

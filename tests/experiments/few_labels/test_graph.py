@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import ndimage, sparse
@@ -157,7 +159,7 @@ def few(digits):
 
 
 def test_ten_labels_answer_most_images_and_results_are_kept(few, tmp_path, monkeypatch, capsys):
-    results = ten_labels.graph_results(few, 1, tmp_path)
+    results = ten_labels.graph_results(few, 1, tmp_path, 0.9)
     names = {"typical", "random 0"}
     assert results.keys() == {(kind, name) for kind in ten_labels.KINDS for name in names}
     for kind in ten_labels.KINDS:  # chance is 0.1
@@ -165,15 +167,15 @@ def test_ten_labels_answer_most_images_and_results_are_kept(few, tmp_path, monke
         assert results[kind, "typical"]["training images"] > 0.8
     assert "% of test images" in capsys.readouterr().out
     monkeypatch.setattr(ten_labels, "graph_features", None)  # nothing is computed again
-    assert ten_labels.graph_results(few, 1, tmp_path) == results
+    assert ten_labels.graph_results(few, 1, tmp_path, 0.9) == results
 
 
 def test_a_killed_program_computes_only_what_is_missing(few, tmp_path, monkeypatch):
-    results = ten_labels.graph_results(few, 1, tmp_path)
+    results = ten_labels.graph_results(few, 1, tmp_path, 0.9)
     monkeypatch.setattr(ten_labels, "answer_transductive", None)
-    for lost in ("inductive_random_0.json", "pseudo_random_0.npz"):
+    for lost in ("inductive_random_0.json", "surest_0.9_random_0.npz"):
         (tmp_path / lost).unlink()
-        assert ten_labels.graph_results(few, 1, tmp_path) == results
+        assert ten_labels.graph_results(few, 1, tmp_path, 0.9) == results
         assert (tmp_path / lost).exists()
 
 
@@ -183,7 +185,8 @@ def test_labels_of_unlabelled_images_shape_no_answer(few, tmp_path):
     asked = np.setdiff1d(np.arange(len(wrong)), chosen["typical"])
     wrong[asked] = (wrong[asked] + 1) % 10
     others = few._replace(y_train=wrong, y_test=(few.y_test + 1) % 10)
-    for answer in (ten_labels.answer_transductive, ten_labels.answer_inductive):
+    inductive = partial(ten_labels.answer_inductive, surest=1.0)
+    for answer in (ten_labels.answer_transductive, inductive):
         right, told_wrong = (
             answer(arrays, chosen, {"typical": tmp_path / f"{n}.json"})["typical"]
             for n, arrays in enumerate((few, others))
@@ -195,7 +198,7 @@ def test_the_inductive_graph_does_not_see_the_test_images(few, tmp_path):
     path = {"typical": tmp_path / "typical.json"}
     answers = []
     for arrays in (few, few._replace(x_test=few.x_test[:, ::-1])):
-        result = ten_labels.answer_inductive(arrays, ten_labels.ten_chosen(few, 0), path)
+        result = ten_labels.answer_inductive(arrays, ten_labels.ten_chosen(few, 0), path, 0.5)
         answers.append(result["typical"])
     assert answers[0]["training images"] == answers[1]["training images"]
     assert answers[0]["test images"] != answers[1]["test images"]
@@ -204,9 +207,9 @@ def test_the_inductive_graph_does_not_see_the_test_images(few, tmp_path):
 def test_the_surest_answers_become_a_data_set(few, tmp_path):
     flow = np.random.default_rng(0).random((600, 10), np.float32)
     path = tmp_path / "new" / "pseudo.npz"
-    ten_labels.keep_surest(few, flow, path)
+    ten_labels.keep_surest(few, flow, 0.8, path)
     with np.load(path) as data:
-        assert len(data["y_train"]) == pytest.approx(600 * ten_labels.SUREST, abs=10)
+        assert len(data["y_train"]) == pytest.approx(600 * 0.8, abs=10)
         kept = {
             image.tobytes(): label
             for image, label in zip(data["x_train"], data["y_train"], strict=True)
@@ -231,7 +234,7 @@ def test_the_surest_answers_become_a_data_set(few, tmp_path):
 def test_a_damaged_result_is_told_in_one_line(few, tmp_path, content, message):
     (tmp_path / "transductive_typical.json").write_text(content)
     with pytest.raises(UserError, match=message) as caught:
-        ten_labels.graph_results(few, 0, tmp_path)
+        ten_labels.graph_results(few, 0, tmp_path, 0.9)
     assert "\n" not in str(caught.value)
     assert "transductive_typical.json" in str(caught.value)
 

@@ -107,7 +107,7 @@ def test_the_network_learns_from_the_answers_of_each_draw(tmp_path):
 
 
 def test_tables_and_figure_hold_every_training_and_nothing_is_made_twice(
-    tmp_path, stand_in, capsys
+    tmp_path, stand_in, capsys, monkeypatch
 ):
     arguments = ["--per-class", "5", "all", "--n=2", f"--folder={tmp_path}", *TINY]
     program.main(arguments)
@@ -124,9 +124,11 @@ def test_tables_and_figure_hold_every_training_and_nothing_is_made_twice(
     with Image.open(tmp_path / "few_labels.png") as figure:
         assert figure.width > 900
     assert (tmp_path / "few_labels_ten.md").read_text() in capsys.readouterr().out
-    program.main(arguments)
+    monkeypatch.setattr(program, "PROJECT_DIR", tmp_path)
+    program.main([*arguments, "--write-docs"])
     assert len(stand_in) == 12 + 4
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "few_labels.csv"), curve)
+    in_docs = pd.read_csv(tmp_path / "docs" / "results" / "few_labels.csv")
+    pd.testing.assert_frame_equal(in_docs, curve)
 
 
 def test_a_part_alone_is_a_whole_result(tmp_path, stand_in):
@@ -173,7 +175,9 @@ def test_twenty_images_of_each_class_are_trained_on_for_real(tmp_path, monkeypat
         (["--seed=3"], "leave --seed out"),
         (["--epoch=3"], "unknown flag '--epoch'.*--epochs"),
         (["--epochs=0"], "epochs must be a positive whole number"),
-        (["--validate", "--write-docs"], "leave --write-docs out"),
+        (["--validate", "--write-docs"], "--write-docs needs all parts, on test images"),
+        (["--parts", "graph", "--write-docs"], "--write-docs needs all parts"),
+        (["--surest=1.1"], "--surest must be above 0 and at most 1, got 1.1"),
         (["--per-class", "1", "900", "--parts", "curve"], "900 labels per class cannot be had"),
     ],
 )
