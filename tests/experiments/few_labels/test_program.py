@@ -212,10 +212,11 @@ def test_a_damaged_data_file_and_damaged_results_are_told_in_one_line(tmp_path, 
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_package_is_told_in_one_line():
+def test_a_missing_package_is_told_in_one_line(tmp_path):
+    arguments = ["few_labels", "--parts", "curve", "--folder", str(tmp_path)]
     code = (
         "import sys, runpy; sys.modules['optuna'] = None\n"
-        "sys.argv = ['few_labels', '--parts', 'curve']\n"
+        f"sys.argv = {arguments!r}\n"
         "import _01_data_loader, numpy as np\n"
         "from common.data import Arrays\n"
         "y = np.repeat(np.arange(10), 600)\n"
