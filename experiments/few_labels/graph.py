@@ -11,7 +11,7 @@ NEIGHBOURS = 10
 ROUNDS = 300  # of the flow: 100 answer 0.4 to 0.6 points less, 1,000 only 0.1 more
 # What is taken for granted beyond ten labels: no digit is much rarer or more common than others.
 SHARES = (0.085, 0.115)
-BALANCING_ROUNDS, SPREADING_STEPS = 15, 20
+BALANCING_ROUNDS, SPREADING_STEPS = 5, 20  # 15 rounds answer alike
 MOST_CORRECTIONS = 300
 
 
