@@ -11,7 +11,8 @@ Two figures are given, and must not be mixed up:
 No label but the ten shapes an answer. Two things are known besides: that each digit is between
 8.5 and 11.5 % of the images (`SHARES` in `graph.py`), and the constants in `features.py` and
 `graph.py`. Those were chosen by the share of right answers on the first 20,000 training images,
-with random draws that are not reported; so the choice, if not the answers, has seen their labels.
+with random draws that are not reported, and that `SHARES` are used was chosen on all training
+images, with other draws; so the choices, if not the answers, have seen their labels (docs/log.md).
 """
 
 import time
