@@ -174,6 +174,8 @@ class Settings:
     shift: float = setting(RECIPE, SHARE_OR_NONE, "largest, as a share of the size")
     shear: float = setting(RECIPE, NOT_NEGATIVE, "largest, in degrees")
     pen: float = setting(RECIPE, UP_TO_ONE, "other pens and scanners, from 0 to 1")
+    flip: float = setting(RECIPE, UP_TO_ONE, "share of training images to mirror")
+    erase: float = setting(RECIPE, UP_TO_ONE, "share to cover in part by noise")
     drawn: float = setting(RECIPE, UP_TO_ONE, "drawn digits per training image")
     label_smoothing: float = setting(RECIPE, SHARE_OR_NONE, "share given to all classes")
     average_shifts: bool = setting(RECIPE, switch(), "predict the mean over five shifts")
