@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from common.user_error import UserError, unknown_name
 
-OPTIMIZER_NAMES = ("adam", "muon")
+OPTIMIZER_NAMES = ("adam", "muon", "sgd")
 SCHEDULES = ("linear", "constant")
 MONITORS = ("val_loss", "val_accuracy")
 FIGURE_EXTENTS = ("all", "quick", "none")
@@ -164,7 +164,7 @@ class Settings:
     early_stopping_patience: int = setting(RECIPE, whole(1), "epochs before it stops")
     plateau_patience: int = setting(RECIPE, whole(1), "epochs before the rate is cut")
     monitor: str = setting(RECIPE, one_of(*MONITORS), " or ".join(MONITORS))
-    optimizer: str = setting(RECIPE, one_of(*OPTIMIZER_NAMES), " or ".join(OPTIMIZER_NAMES))
+    optimizer: str = setting(RECIPE, one_of(*OPTIMIZER_NAMES), "adam, muon or sgd")
     learning_rate: float = setting(RECIPE, POSITIVE, "rate at its peak")
     schedule: str = setting(RECIPE, one_of(*SCHEDULES), f"of the rate: {' or '.join(SCHEDULES)}")
     warm_up: float = setting(RECIPE, SHARE, "share of steps in which the rate rises")
