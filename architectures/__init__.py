@@ -23,6 +23,7 @@ ARCHITECTURES = {
     "cnn_mnist_101": "architectures.cnn_mnist_101",
     "tiny_cnn": "architectures.tiny",
     "keras_example": "architectures.keras_example",
+    "fashion_example": "architectures.fashion_example",
 }
 
 

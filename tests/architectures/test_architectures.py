@@ -37,6 +37,7 @@ def networks():
         ("fast_cnn", 301_002, 15.8),
         ("keras_example", 34_826, 2.4),
         ("tiny_cnn", 14_136, 0.6),
+        ("fashion_example", 101_770, 0.1),
     ],
 )
 def test_published_sizes(networks, name, n_parameters, millions_of_multiply_adds):
@@ -80,6 +81,11 @@ def test_fast_cnn_convolves_small_maps_and_normalises_only_those(networks):
 def test_kerass_example_has_the_layers_of_its_publication(networks):
     names = [type(layer).__name__ for layer in networks["keras_example"].layers]
     assert names == [*["Conv2D", "MaxPooling2D"] * 2, "Flatten", "Dropout", "Dense"]
+
+
+def test_the_courses_fashion_example_has_the_layers_of_its_solution(networks):
+    flatten, hidden, _ = networks["fashion_example"].layers
+    assert isinstance(flatten, layers.Flatten) and hidden.units == 128
 
 
 @pytest.mark.parametrize(
