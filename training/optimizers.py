@@ -26,7 +26,7 @@ class Scheduled:
         return ops.maximum(ops.minimum(rise, fall), 0.0)
 
 
-class ScheduledAdam(Scheduled, keras.optimizers.Adam):
+class ScheduledAdam(keras.optimizers.Adam, Scheduled):
     """Adam with the schedule.
 
     Args:
@@ -109,7 +109,7 @@ class ScheduledMuon(ScheduledAdam):
         return ops.transpose(x) if rows < columns else x
 
 
-class ScheduledSGD(Scheduled, keras.optimizers.SGD):
+class ScheduledSGD(keras.optimizers.SGD, Scheduled):
     """Plain stochastic gradient descent, without momentum, with the schedule.
 
     Args: those of ScheduledAdam, so that all are made alike; `beta_2` is not used.

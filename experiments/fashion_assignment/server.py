@@ -140,7 +140,7 @@ def _fetch(server: Server, path: str, body: dict[str, Any] | None) -> tuple[int,
     opener = urllib.request.build_opener(NoRedirects)
     try:
         try:
-            response = opener.open(request, timeout=server.timeout)
+            response: Any = opener.open(request, timeout=server.timeout)
         except urllib.error.HTTPError as error:  # an answer, too
             response = error
         with response:

@@ -129,7 +129,7 @@ def hashes_of(image: np.ndarray) -> set[str]:
 
 def _share(server: Server, answer: dict[str, Any], name: str) -> float:
     """Return a number from 0 to 1 of the server's answer."""
-    value = answer.get(name)
+    value: Any = answer.get(name)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not 0 <= value <= 1:
         raise UserError(
