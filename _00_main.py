@@ -70,6 +70,7 @@ erase = 0.0  # share of images in which noise covers a rectangle: for clothes, t
 drawn = 0.0  # per training image, digits drawn in ways that MNIST lacks, such as ones with a hook
 label_smoothing = 0.05  # share of every label given to all classes, but not in the polish
 average_shifts = True  # predict the mean over the image and its shifts by one pixel
+average_flips = False  # predict the mean over the image and its mirror image: for clothes, too
 networks = 1  # averaged; each further one errs a little less often and costs a whole training
 
 # --- Constants: where and how -------------------------------------------------------------------

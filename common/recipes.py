@@ -31,6 +31,8 @@ FASHION: dict[str, Any] = {
     "shift": 0.0715,  # +-2 pixels
     "flip": 0.5,
     "erase": 0.5,
+    "average_shifts": False,  # beside mirror images, shifts gain nothing (docs/log.md)
+    "average_flips": True,
 }
 
 RECIPES: dict[str, dict[str, Any]] = {

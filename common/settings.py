@@ -179,6 +179,7 @@ class Settings:
     drawn: float = setting(RECIPE, UP_TO_ONE, "drawn digits per training image")
     label_smoothing: float = setting(RECIPE, SHARE_OR_NONE, "share given to all classes")
     average_shifts: bool = setting(RECIPE, switch(), "predict the mean over five shifts")
+    average_flips: bool = setting(RECIPE, switch(), "... over image and mirror image")
     networks: int = setting(RECIPE, whole(1), "to train and to average")
 
     precision: str = setting(PLACE, one_of(*PRECISIONS), ", ".join(PRECISIONS))
