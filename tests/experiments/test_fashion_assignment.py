@@ -77,12 +77,14 @@ def test_changes_are_of_the_recipe_and_places_seeds_and_precision_of_both(tmp_pa
         assert one.settings.output_dir == str(tmp_path)
 
 
-def test_recipes_for_clothes_mirror_and_cover_and_do_not_turn():
-    for name in ("fashion", "fashion_long"):
+def test_recipes_for_clothes_mirror_and_do_not_turn_and_the_long_one_covers():
+    for name, erase in (("fashion", 0.0), ("fashion_long", 0.5)):
         (one, _) = list_runs(name, 1, {}).values()
         settings = one.settings
-        assert settings.flip == settings.erase == 0.5 and settings.shift * 28 == pytest.approx(
-            2, 0.01
+        assert (
+            settings.flip == 0.5
+            and settings.erase == erase
+            and settings.shift * 28 == pytest.approx(2, 0.01)
         )
         assert settings.rotation == settings.zoom == settings.shear == settings.pen == 0
         assert settings.average_flips and not settings.early_stopping_enabled
