@@ -67,9 +67,12 @@ shear = 8.0  # degrees: how slanted people write
 stretch = 0.0  # 0 to 1: half of the digits are widened, at 1 up to as wide as they are high
 pen = 0.0  # 0 to 1: from MNIST's pens to thin and thick, sharp and blurred ones
 paper = 0.0  # share of the images that are put on grey, grainy paper
+flip = 0.0  # share of images mirrored left to right: helps with clothes, but no digit survives it
+erase = 0.0  # share of images in which noise covers a rectangle: for clothes, too
 drawn = 0.0  # per training image, digits drawn in ways that MNIST lacks, such as ones with a hook
 label_smoothing = 0.05  # share of every label given to all classes, but not in the polish
 average_shifts = True  # predict the mean over the image and its shifts by one pixel
+average_flips = False  # predict the mean over the image and its mirror image: for clothes, too
 networks = 1  # averaged; each further one errs a little less often and costs a whole training
 
 # --- Constants: where and how -------------------------------------------------------------------

@@ -20,7 +20,7 @@ import pandas as pd
 
 from _01_data_loader import DATA_SETS
 from architectures import build_architecture
-from architectures.averaging import average_networks, average_shifts
+from architectures.averaging import average_flips, average_networks, average_shifts
 from architectures.rounding import with_rounded_weights
 from common.data import Splits
 from common.run_folder import read_history
@@ -85,11 +85,14 @@ def derive_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def combine(networks: Sequence[keras.Model], over_shifts: bool) -> keras.Model:
-    """Return the classifier that averages over the networks and, if so wished, over shifts."""
+def combine(
+    networks: Sequence[keras.Model], over_shifts: bool, over_flips: bool = False
+) -> keras.Model:
+    """Return the classifier that averages over the networks and, if so wished, over views."""
     for number, network in enumerate(networks[1:], start=2):
         network.name = f"{network.name}_{number}"  # within a model, names must differ
     classifier = average_networks(networks) if len(networks) > 1 else networks[0]
+    classifier = average_flips(classifier) if over_flips else classifier
     return average_shifts(classifier) if over_shifts else classifier
 
 
@@ -112,8 +115,8 @@ def train(
         network: the first, from `build_network`.
 
     Returns:
-        The classifier. It averages over networks and shifts if the settings say so, and computes
-        in float32 whatever it was trained in.
+        The classifier. It averages over networks, shifts and mirror images as the settings say,
+        and computes in float32 whatever it was trained in.
     """
     splits = _with_drawn_digits(splits, settings)
     networks, backups = [], []
@@ -131,7 +134,7 @@ def train(
         networks.append(with_rounded_weights(network))
     keras.config.set_dtype_policy("float32")  # that of training must not outlive it
     return Training(
-        in_float32(combine(networks, settings.average_shifts)),
+        in_float32(combine(networks, settings.average_shifts, settings.average_flips)),
         read_history(run_folder),
         epochs=sum(backup.epochs_done for backup in backups),
         seconds=sum(backup.seconds for backup in backups),

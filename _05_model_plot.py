@@ -86,7 +86,8 @@ NEEDED_SETTINGS = (
     "rotation", "zoom", "shift", "shear",
 )  # fmt: skip
 LATER_SETTINGS = (
-    "stretch", "pen", "paper", "drawn", "label_smoothing", "networks", "average_shifts", "data_dir",
+    "stretch", "pen", "paper", "flip", "erase", "drawn", "label_smoothing", "networks",
+    "average_shifts", "average_flips", "data_dir",
 )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ ARCHITECTURES = {
     "tiny_cnn_small": "architectures.tiny",
     "tiny_cnn_large": "architectures.tiny",
     "keras_example": "architectures.keras_example",
+    "fashion_example": "architectures.fashion_example",
 }
 
 

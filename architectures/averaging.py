@@ -1,14 +1,14 @@
-"""Classifiers that predict a mean: over an image and its shifts, or over several networks.
+"""Classifiers that predict a mean: over an image's shifts, its mirror image, or several networks.
 
-Both add nothing but Keras' own layers, so the classifier loads wherever its networks do.
+All add nothing but Keras' own layers, so the classifier loads wherever its networks do.
 """
 
 from collections.abc import Sequence
 
 import keras
-from keras import layers
+from keras import layers, ops
 
-OF_SHIFTS, OF_NETWORKS = "mean_of_five_shifts", "mean_of_networks"
+OF_SHIFTS, OF_FLIPS, OF_NETWORKS = "mean_of_five_shifts", "mean_of_flips", "mean_of_networks"
 # How many of the two rows (columns) that padding adds are cut off above (to the left).
 SHIFTS = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))  # not at all, down, up, right, left
 
@@ -36,6 +36,23 @@ def average_shifts(network: keras.Model) -> keras.Model:
     return keras.Model(image, layers.Average(dtype="float32")(predictions), name=OF_SHIFTS)
 
 
+def average_flips(network: keras.Model) -> keras.Model:
+    """Return a classifier that averages what `network` makes of the image and its mirror image.
+
+    For things that may as well look the other way, and for twice the time. It has the network's
+    weights.
+
+    Args:
+        network: images (n, height, width, channels) in, class probabilities (n, n_classes) out.
+
+    Returns:
+        The same in, and float32 out.
+    """
+    image = keras.Input(network.input_shape[1:])
+    predictions = [network(image), network(ops.flip(image, axis=2))]
+    return keras.Model(image, layers.Average(dtype="float32")(predictions), name=OF_FLIPS)
+
+
 def average_networks(networks: Sequence[keras.Model]) -> keras.Model:
     """Return a classifier that averages what several networks make of an image.
 
@@ -56,6 +73,6 @@ def average_networks(networks: Sequence[keras.Model]) -> keras.Model:
 
 def network_of(classifier: keras.Model) -> keras.Model:
     """Return the first network inside such a classifier; any other model as it is."""
-    while classifier.name in (OF_SHIFTS, OF_NETWORKS):
+    while classifier.name in (OF_SHIFTS, OF_FLIPS, OF_NETWORKS):
         classifier = next(layer for layer in classifier.layers if isinstance(layer, keras.Model))
     return classifier

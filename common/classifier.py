@@ -7,7 +7,7 @@ LiteRT file yet gets one beside it at its first use.
 import re
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import keras
 
 
+IMAGE_SHAPE = (28, 28, 1)
 MAX_BYTES = 1_000_000_000  # of an unpacked .keras file: 250 million parameters
 
 
@@ -98,8 +99,14 @@ def _load_with_keras(path: Path) -> Classifier:
     return classifier
 
 
-def load_keras_model(path: Path) -> "keras.Model":
+def load_keras_model(
+    path: Path, image_shapes: Collection[tuple[int, ...]] = (IMAGE_SHAPE,)
+) -> "keras.Model":
     """Return the classifier of a .keras file; code that the file may hold is not run.
+
+    Args:
+        path: the file, or the folder of a run.
+        image_shapes: of those images that it may take.
 
     Raises:
         UserError: it cannot be loaded, or holds no classifier of images of 28x28 pixels.
@@ -117,7 +124,7 @@ def load_keras_model(path: Path) -> "keras.Model":
     # Keras raises errors of many kinds for foreign or damaged files, none of them documented.
     except Exception as error:
         raise UserError(f"{path} cannot be loaded: {_why_not_loaded(error)}") from error
-    if problem := _problem_of(model):
+    if problem := _problem_of(model, image_shapes):
         raise UserError(f"{path} holds no classifier of digits: {problem}.")
     return model
 
@@ -147,14 +154,15 @@ def _check_archive(path: Path) -> None:
         )
 
 
-def _problem_of(model: "keras.Model") -> str | None:
-    """Return why a model is no classifier of images (28, 28, 1), or None if it may be one."""
+def _problem_of(model: "keras.Model", image_shapes: Collection[tuple[int, ...]]) -> str | None:
+    """Return why a model is no classifier of such images, or None if it may be one."""
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
         return "it has no inputs; expected a Sequential or functional model"
-    if len(inputs) != 1 or tuple(inputs[0].shape[1:]) != (28, 28, 1):
+    if len(inputs) != 1 or tuple(inputs[0].shape[1:]) not in image_shapes:
         shapes = " and ".join(str(tuple(one.shape[1:])) for one in inputs)
-        return f"it takes inputs of shape {shapes}, expected (28, 28, 1)"
+        expected = " or ".join(str(shape) for shape in image_shapes)
+        return f"it takes inputs of shape {shapes}, expected {expected}"
     if len(outputs) != 1 or len(outputs[0].shape) != 2 or outputs[0].shape[1] < 2:
         shapes = " and ".join(str(tuple(one.shape[1:])) for one in outputs)
         return f"it returns outputs of shape {shapes}, expected probabilities, such as (10,)"

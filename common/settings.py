@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from common.user_error import UserError, unknown_name
 
-OPTIMIZER_NAMES = ("adam", "muon")
+OPTIMIZER_NAMES = ("adam", "muon", "sgd")
 SCHEDULES = ("linear", "constant")
 MONITORS = ("val_loss", "val_accuracy")
 FIGURE_EXTENTS = ("all", "quick", "none")
@@ -164,7 +164,7 @@ class Settings:
     early_stopping_patience: int = setting(RECIPE, whole(1), "epochs before it stops")
     plateau_patience: int = setting(RECIPE, whole(1), "epochs before the rate is cut")
     monitor: str = setting(RECIPE, one_of(*MONITORS), " or ".join(MONITORS))
-    optimizer: str = setting(RECIPE, one_of(*OPTIMIZER_NAMES), " or ".join(OPTIMIZER_NAMES))
+    optimizer: str = setting(RECIPE, one_of(*OPTIMIZER_NAMES), "adam, muon or sgd")
     learning_rate: float = setting(RECIPE, POSITIVE, "rate at its peak")
     schedule: str = setting(RECIPE, one_of(*SCHEDULES), f"of the rate: {' or '.join(SCHEDULES)}")
     warm_up: float = setting(RECIPE, SHARE, "share of steps in which the rate rises")
@@ -176,9 +176,12 @@ class Settings:
     stretch: float = setting(RECIPE, UP_TO_ONE, "widening of narrow digits, from 0 to 1")
     pen: float = setting(RECIPE, UP_TO_ONE, "other pens and scanners, from 0 to 1")
     paper: float = setting(RECIPE, UP_TO_ONE, "share of images on grey, grainy paper")
+    flip: float = setting(RECIPE, UP_TO_ONE, "share of training images to mirror")
+    erase: float = setting(RECIPE, UP_TO_ONE, "share to cover in part by noise")
     drawn: float = setting(RECIPE, UP_TO_ONE, "drawn digits per training image")
     label_smoothing: float = setting(RECIPE, SHARE_OR_NONE, "share given to all classes")
     average_shifts: bool = setting(RECIPE, switch(), "predict the mean over five shifts")
+    average_flips: bool = setting(RECIPE, switch(), "... over image and mirror image")
     networks: int = setting(RECIPE, whole(1), "to train and to average")
 
     precision: str = setting(PLACE, one_of(*PRECISIONS), ", ".join(PRECISIONS))

@@ -84,6 +84,7 @@ def write_report(folder: Path, run: FinishedRun) -> Path:
         results={one.title: one.text(run.metrics[one.name]) for one in RESULTS},
         n_networks=settings.get("networks", 1),  # runs of earlier versions do not say
         averages_shifts=settings.get("average_shifts", False),
+        averages_flips=settings.get("average_flips", False),
         chapters=read_chapters(folder),
         epochs=epochs_table(run.history),
         settings=public_settings(dict(settings)),

@@ -96,6 +96,7 @@ def test_networks_are_combined_under_names_of_their_own(tiny_settings):
     assert [network.name for network in (one, two, three)] == ["tiny", "tiny_2", "tiny_3"]
     of_shifts = combine([one, two], over_shifts=True)
     assert of_shifts.name == "mean_of_five_shifts" and network_of(of_shifts) is one
+    assert combine([one], over_shifts=False, over_flips=True).name == "mean_of_flips"
 
 
 # --- Compile ------------------------------------------------------------------------------------

@@ -143,10 +143,19 @@ def test_a_training_that_is_interrupted_in_its_second_network_equals_the_uninter
     assert resumed.epochs == whole.epochs and resumed.earlier_seconds > 0
 
 
-def test_other_pens_and_drawn_digits_go_on_as_if_uninterrupted(
-    few, tiny_settings, tmp_path, interrupt
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stretch": 0.8, "pen": 0.8, "paper": 0.5, "drawn": 0.3},
+        {"flip": 0.5, "erase": 0.5},
+        {"optimizer": "sgd"},
+    ],
+    ids=lambda changes: " and ".join(changes),
+)
+def test_what_else_is_random_and_trains_goes_on_as_if_uninterrupted(
+    changes, few, tiny_settings, tmp_path, interrupt
 ):
-    settings = replace(tiny_settings, stretch=0.8, pen=0.8, paper=0.5, drawn=0.3)
+    settings = replace(tiny_settings, **changes)
     whole = train_in(tmp_path / "whole", few, settings)
     interrupt(1, batch=0)
     with pytest.raises(KeyboardInterrupt):

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-VARIATION_SETTINGS = ("rotation", "zoom", "shift", "shear", "stretch", "pen", "paper")
+AFFINE_SETTINGS = ("rotation", "zoom", "shift", "shear", "stretch")
+VARIATION_SETTINGS = (*AFFINE_SETTINGS, "pen", "paper", "flip", "erase")
 INK = 0.3  # least brightness of a pixel that belongs to a digit
 GREYEST_PAPER, FAINTEST_INK, GRAIN = 0.3, 0.7, 0.2  # of RandomPaper
 WIDEST = 2.2  # times: how far a digit is stretched at most
@@ -21,14 +22,14 @@ def make_variations(settings: Mapping[str, Any]) -> keras.Sequential:
         settings: the seed and, by VARIATION_SETTINGS, how far they go; what is left out is 0.
     """
     seed = settings["seed"]
-    limits = {name: settings.get(name, 0.0) for name in VARIATION_SETTINGS}
-    pen, paper = limits.pop("pen"), limits.pop("paper")
+    limits = {name: settings.get(name, 0.0) for name in AFFINE_SETTINGS}
     variations: list[Variation] = [RandomAffine(**limits, seed=seed)]
-    _, of_pen, of_paper = (int(one) for one in np.random.SeedSequence([seed, 0]).generate_state(3))
-    if pen:
-        variations.append(RandomPen(pen, seed=of_pen))
-    if paper:
-        variations.append(RandomPaper(paper, seed=of_paper))
+    others = {"pen": RandomPen, "paper": RandomPaper, "flip": RandomFlip, "erase": RandomErasing}
+    # A longer list of these begins with the same numbers: the first is left for the past's sake.
+    _, *seeds = np.random.SeedSequence([seed, 0]).generate_state(1 + len(others))
+    for (name, kind), own_seed in zip(others.items(), seeds, strict=True):
+        if settings.get(name):
+            variations.append(kind(settings[name], seed=int(own_seed)))
     return keras.Sequential(variations, name="variations")
 
 
@@ -199,6 +200,71 @@ class RandomPaper(Variation):
         paper, ink = GREYEST_PAPER * amounts[0], 1 - (1 - FAINTEST_INK) * amounts[1]
         grain = keras.random.normal(ops.shape(images), seed=self.random)
         return ops.clip(paper + (ink - paper) * images + GRAIN * amounts[2] * grain, 0, 1)
+
+
+class RandomFlip(Variation):
+    """Mirrors some of the images, left to right.
+
+    Args:
+        share: of the images that are mirrored, from 0 to 1.
+        seed: of the layer's own random stream.
+    """
+
+    def __init__(self, share: float, seed: int | None = None):
+        super().__init__(seed)
+        self.share = share
+
+    def call(self, images, training=False):
+        """Return the images, in training a share of them mirrored."""
+        if not training:
+            return images
+        draws = keras.random.uniform((ops.shape(images)[0], 1, 1, 1), seed=self.random)
+        return ops.where(draws < self.share * self.strength, ops.flip(images, axis=2), images)
+
+
+class RandomErasing(Variation):
+    """Covers a rectangle of some of the images with noise, so that no single part decides.
+
+    Source: Zhong et al., "Random erasing data augmentation", arXiv 1708.04896, with its areas and
+    proportions, and a random value in each pixel. There, a rectangle that does not fit is drawn
+    anew; here, it is cut to the image.
+
+    Args:
+        share: of the images that get a rectangle, from 0 to 1.
+        seed: of the layer's own random stream.
+    """
+
+    AREAS = (0.02, 0.4)  # of the rectangle, as a share of the image's
+    PROPORTION = 1 / 0.3  # of height to width, at most; as often, of width to height
+
+    def __init__(self, share: float, seed: int | None = None):
+        super().__init__(seed)
+        self.share = share
+
+    def call(self, images, training=False):
+        """Return the images, in training a share of them with a rectangle of noise."""
+        if not training:
+            return images
+        noise = keras.random.uniform(ops.shape(images), seed=self.random)
+        return ops.where(self.draw_rectangles(*ops.shape(images)[:3]), noise, images)
+
+    def draw_rectangles(self, n, height: int, width: int):
+        """Draw at most one rectangle an image, as bool (n, height, width, 1), true inside."""
+        draws: Any = keras.random.uniform((5, n, 1, 1, 1), seed=self.random)
+        smallest, largest = self.AREAS
+        area = (smallest + (largest - smallest) * draws[0]) * height * width
+        proportion = ops.exp((2 * draws[1] - 1) * math.log(self.PROPORTION))
+        is_erased = draws[2] < self.share * self.strength
+        rows = ops.reshape(ops.arange(height, dtype="float32"), (1, height, 1, 1))
+        columns = ops.reshape(ops.arange(width, dtype="float32"), (1, 1, width, 1))
+        for places, size, side, draw in (
+            (rows, height, ops.sqrt(area * proportion), draws[3]),
+            (columns, width, ops.sqrt(area / proportion), draws[4]),
+        ):
+            side = ops.minimum(ops.round(side), size)
+            first = ops.floor(draw * (size - side + 1))
+            is_erased = is_erased & (places >= first) & (places < first + side)
+        return is_erased
 
 
 def _neighbours(images, axis: int):

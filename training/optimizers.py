@@ -1,4 +1,4 @@
-"""The optimizers: Adam and Muon, each with a schedule of the learning rate built in."""
+"""The optimizers: Adam, Muon and SGD, each with a schedule of the learning rate built in."""
 
 import math
 
@@ -6,11 +6,28 @@ import keras
 from keras import ops
 
 
-class ScheduledAdam(keras.optimizers.Adam):
-    """Adam whose rate rises over the first steps and then falls linearly to 0.
+class Scheduled:
+    """An optimizer whose rate rises over the first steps and then falls linearly to 0.
 
     `learning_rate` stays the peak of this schedule, so ReduceLROnPlateau, which multiplies it,
     works on top. (With a `keras.optimizers.schedules` object, Keras refuses to change the rate.)
+    """
+
+    total_steps: int | None  # at which the rate reaches 0; None keeps it constant
+    warm_up: float  # share of the steps in which it rises
+
+    def share(self, step):
+        """Return the share of the peak rate that `step` (from 0) trains at."""
+        if self.total_steps is None:
+            return 1.0
+        done = ops.cast(step, "float32") / self.total_steps
+        rise = 0.1 + 0.9 * done / self.warm_up
+        fall = (1.0 - done) / (1.0 - self.warm_up)
+        return ops.maximum(ops.minimum(rise, fall), 0.0)
+
+
+class ScheduledAdam(keras.optimizers.Adam, Scheduled):
+    """Adam with the schedule.
 
     Args:
         learning_rate: the peak.
@@ -28,15 +45,6 @@ class ScheduledAdam(keras.optimizers.Adam):
     def update_step(self, gradient, variable, learning_rate):
         """Update one weight."""
         super().update_step(gradient, variable, learning_rate * self.share(self.iterations))
-
-    def share(self, step):
-        """Return the share of the peak rate that `step` (from 0) trains at."""
-        if self.total_steps is None:
-            return 1.0
-        done = ops.cast(step, "float32") / self.total_steps
-        rise = 0.1 + 0.9 * done / self.warm_up
-        fall = (1.0 - done) / (1.0 - self.warm_up)
-        return ops.maximum(ops.minimum(rise, fall), 0.0)
 
 
 class ScheduledMuon(ScheduledAdam):
@@ -101,4 +109,21 @@ class ScheduledMuon(ScheduledAdam):
         return ops.transpose(x) if rows < columns else x
 
 
-OPTIMIZERS = {"adam": ScheduledAdam, "muon": ScheduledMuon}
+class ScheduledSGD(keras.optimizers.SGD, Scheduled):
+    """Plain stochastic gradient descent, without momentum, with the schedule.
+
+    Args: those of ScheduledAdam, so that all are made alike; `beta_2` is not used.
+    """
+
+    def __init__(
+        self, learning_rate: float, beta_2: float, total_steps: int | None, warm_up: float
+    ):
+        super().__init__(learning_rate, name="sgd")
+        self.total_steps, self.warm_up = total_steps, warm_up
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Update one weight."""
+        super().update_step(gradient, variable, learning_rate * self.share(self.iterations))
+
+
+OPTIMIZERS = {"adam": ScheduledAdam, "muon": ScheduledMuon, "sgd": ScheduledSGD}

@@ -39,6 +39,7 @@ def networks():
         ("tiny_cnn", 14_136, 0.6),
         ("tiny_cnn_small", 6_260, 0.25),
         ("tiny_cnn_large", 38_026, 1.55),
+        ("fashion_example", 101_770, 0.1),
     ],
 )
 def test_published_sizes(networks, name, n_parameters, millions_of_multiply_adds):
@@ -82,6 +83,11 @@ def test_fast_cnn_convolves_small_maps_and_normalises_only_those(networks):
 def test_kerass_example_has_the_layers_of_its_publication(networks):
     names = [type(layer).__name__ for layer in networks["keras_example"].layers]
     assert names == [*["Conv2D", "MaxPooling2D"] * 2, "Flatten", "Dropout", "Dense"]
+
+
+def test_the_courses_fashion_example_has_the_layers_of_its_solution(networks):
+    flatten, hidden, _ = networks["fashion_example"].layers
+    assert isinstance(flatten, layers.Flatten) and hidden.units == 128
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,12 @@ import pytest
 from keras import layers
 
 from architectures import build_architecture
-from architectures.averaging import average_networks, average_shifts, network_of
+from architectures.averaging import (
+    average_flips,
+    average_networks,
+    average_shifts,
+    network_of,
+)
 
 
 @pytest.fixture
@@ -60,8 +65,16 @@ def test_the_shifts_go_by_one_pixel_in_each_direction(pixel):
     np.testing.assert_allclose(found, np.repeat(expected[:, None], 10, axis=1), atol=1e-6)
 
 
-def test_weights_are_the_networks_own(network):
-    classifier = average_shifts(network)
+def test_a_prediction_is_the_mean_over_image_and_mirror_image(network, images):
+    each = [np.asarray(network(images)), np.asarray(network(images[:, :, ::-1]))]
+    found = np.asarray(average_flips(network)(images))
+    np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-6)
+    assert np.abs(each[0] - each[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("average", [average_shifts, average_flips])
+def test_weights_are_the_networks_own(network, average):
+    classifier = average(network)
     assert classifier.count_params() == network.count_params()
     for own, of_network in zip(classifier.weights, network.weights, strict=True):
         assert own is of_network
@@ -77,7 +90,7 @@ def test_a_prediction_is_the_mean_over_networks(images):
     assert all(np.abs(predicted - one).max() > 1e-3 for one in each)  # the networks do differ
     assert classifier.count_params() == 3 * networks[0].count_params()
     assert network_of(classifier) is networks[0]
-    assert network_of(average_shifts(classifier)) is networks[0]
+    assert network_of(average_shifts(average_flips(classifier))) is networks[0]
 
 
 def test_a_model_within_a_users_network_is_not_taken_for_it():
@@ -89,7 +102,8 @@ def test_a_model_within_a_users_network_is_not_taken_for_it():
 def test_the_mean_is_computed_in_float32_also_if_the_network_is_not(images):
     keras.config.set_dtype_policy("mixed_bfloat16")
     network = build_architecture("tiny")
-    for classifier in (average_shifts(network), average_networks([network])):
+    for average in (average_shifts, average_flips, lambda one: average_networks([one])):
+        classifier = average(network)
         own = [layer for layer in classifier.layers if layer is not network]
         computing = [layer for layer in own if not isinstance(layer, layers.InputLayer)]
         assert {layer.compute_dtype for layer in computing} == {"float32"}
@@ -102,14 +116,16 @@ def test_the_image_reaches_the_network_unrounded_in_bfloat16_too():
     exact = pixel_reader(5, 5)
     keras.config.set_dtype_policy("mixed_bfloat16")
     fine = np.full((1, 28, 28, 1), 1 + 2**-20, np.float32)
-    for classifier in (average_shifts(exact), average_networks([exact])):
+    for average in (average_shifts, average_flips, lambda one: average_networks([one])):
+        classifier = average(exact)
         np.testing.assert_array_equal(classifier(fine), np.full((1, 10), 1 + 2**-20, np.float32))
 
 
 @pytest.mark.parametrize("n_networks", [1, 2])
 def test_it_loads_as_it_was_saved(network, images, tmp_path, n_networks):
     networks = named([network, build_architecture("tiny")][:n_networks])
-    classifier = average_shifts(average_networks(networks) if n_networks > 1 else network)
+    of_networks = average_networks(networks) if n_networks > 1 else network
+    classifier = average_shifts(average_flips(of_networks))
     classifier.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(

@@ -56,7 +56,7 @@ def test_settings_have_no_defaults_of_their_own():
         ({"show": 1}, "show must be true or false, got 1"),
         ({"average_shifts": "yes"}, "average_shifts must be true or false, got 'yes'"),
         ({"monitor": "loss"}, "unknown monitor 'loss'. Did you mean 'val_loss'?"),
-        ({"optimizer": "sgd"}, "unknown optimizer 'sgd'. Valid: adam, muon."),
+        ({"optimizer": "rprop"}, "unknown optimizer 'rprop'. Valid: adam, muon, sgd."),
         ({"precision": "float16"}, "unknown precision 'float16'. Did you mean 'float32'?"),
         ({"figures": "some"}, "unknown figures 'some'"),
         ({"dataset": "mnst"}, "unknown dataset 'mnst'. Did you mean 'mnist'?"),

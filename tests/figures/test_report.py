@@ -137,6 +137,11 @@ def test_report_says_what_is_averaged_over_shifts(folder, known_run):
     assert "shifts by a pixel" not in write(folder, with_settings(known_run, average_shifts=False))
 
 
+def test_report_says_what_is_averaged_over_mirror_images(folder, known_run):
+    assert "over its mirror image" not in write(folder, known_run)
+    assert "over its mirror image" in write(folder, with_settings(known_run, average_flips=True))
+
+
 def test_report_of_a_run_of_an_earlier_version(folder, known_run):
     settings = dict(known_run.settings)
     for name in ("networks", "average_shifts", "label_smoothing", "data_dir", "figures", "show"):

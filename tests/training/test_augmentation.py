@@ -6,7 +6,14 @@ import pytest
 from scipy import ndimage, stats
 from sklearn.datasets import load_digits
 
-from training.augmentation import RandomAffine, RandomPaper, RandomPen, make_variations
+from training.augmentation import (
+    RandomAffine,
+    RandomErasing,
+    RandomFlip,
+    RandomPaper,
+    RandomPen,
+    make_variations,
+)
 
 HEIGHT, WIDTH = 20, 32  # not square, so that width and height cannot stand for each other
 LIMITS = {"rotation": 40.0, "zoom": 0.3, "shift": 0.1, "shear": 25.0}
@@ -275,3 +282,92 @@ def test_variations_are_those_of_the_settings(real_digits):
     *_, paper = make_variations({**limits, "pen": 0.25, "paper": 0.5}).layers
     assert paper.share == 0.5
     assert not np.allclose(varied(paper, real_digits), varied(RandomPaper(0.5, 7), real_digits))
+
+
+# --- Mirrored and covered images ---
+
+
+@pytest.fixture
+def noise():
+    """Return images without a black pixel and without symmetry: float32 (500, HEIGHT, WIDTH, 1)."""
+    random = np.random.default_rng(0)
+    return random.uniform(0.1, 0.9, (500, HEIGHT, WIDTH, 1)).astype("float32")
+
+
+def changed(images, others):
+    return (images != others).any(axis=(1, 2, 3))
+
+
+@pytest.mark.parametrize("kind", [RandomFlip, RandomErasing])
+def test_a_share_of_the_images_is_varied_in_training_only(kind, noise):
+    layer = kind(0.3, seed=1)
+    np.testing.assert_array_equal(varied(layer, noise, training=False), noise)
+    out = varied(layer, noise)
+    assert out.shape == noise.shape and out.dtype == np.float32
+    assert stats.binomtest(int(changed(out, noise).sum()), len(noise), 0.3).pvalue > 1e-3
+    assert changed(varied(kind(1.0, seed=1), noise), noise).all()
+    layer.strength.assign(0.0)
+    np.testing.assert_array_equal(varied(layer, noise), noise)
+    assert not layer.trainable_variables
+
+
+@pytest.mark.parametrize("kind", [RandomFlip, RandomErasing])
+def test_equal_seeds_vary_alike_and_batches_and_images_differ(kind, noise):
+    first, second, other = (kind(0.5, seed=seed) for seed in (7, 7, 8))
+    once = varied(first, noise)
+    np.testing.assert_array_equal(once, varied(second, noise))
+    assert not np.array_equal(once, varied(first, noise))
+    assert not np.array_equal(once, varied(other, noise))
+
+
+def test_mirrored_is_left_to_right(noise):
+    np.testing.assert_array_equal(varied(RandomFlip(1.0, seed=1), noise), noise[:, :, ::-1])
+
+
+def test_what_is_covered_is_one_rectangle_of_noise(noise):
+    out = varied(RandomErasing(1.0, seed=1), noise)
+    for image, before in zip(out[..., 0], noise[..., 0], strict=True):
+        rows, columns = np.nonzero(image != before)
+        inside = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        assert len(rows) == inside.size  # all of it, and nothing else
+    covered = out[out != noise]
+    assert_uniform(2 * covered - 1, 1)
+
+
+def test_rectangles_have_the_published_areas_and_proportions_and_lie_anywhere():
+    layer = RandomErasing(1.0, seed=2)
+    layer.build(None)
+    size = 200  # so large that rounding is no matter
+    masks = np.asarray(layer.draw_rectangles(1000, size, size))[..., 0]
+    heights, widths = masks.any(axis=2).sum(axis=1), masks.any(axis=1).sum(axis=1)
+    fits = (heights < size) & (widths < size)
+    assert fits.mean() > 0.9
+    areas = (heights * widths / size**2)[fits]
+    assert areas.min() > 0.019 and areas.max() < 0.405
+    proportions = np.log(heights / widths)[fits] / np.log(1 / 0.3)
+    assert np.abs(proportions).max() < 1.05 and abs(proportions.mean()) < 0.05
+    assert abs(np.abs(proportions).mean() - 0.5) < 0.06
+    assert masks[:, 0].any() and masks[:, -1].any()
+    assert masks[:, :, 0].any() and masks[:, :, -1].any()
+    assert abs(masks.mean(axis=0)[50, 50] - masks.mean(axis=0)[150, 150]) < 0.06
+
+
+def test_rectangles_fill_an_image_at_most():
+    layer = RandomErasing(1.0, seed=2)
+    layer.build(None)
+    masks = np.asarray(layer.draw_rectangles(2000, 28, 28))
+    assert masks.any(axis=(1, 2, 3)).all() and masks.mean(axis=(1, 2, 3)).max() < 0.45
+
+
+def test_each_variation_has_a_stream_of_its_own_that_others_leave_as_it_was(noise):
+    limits = {"shift": 0.1, "seed": 7}
+    amounts = {"pen": 0.5, "paper": 0.5, "flip": 0.5, "erase": 0.5}
+    every = make_variations({**limits, **amounts}).layers
+    kinds = (RandomAffine, RandomPen, RandomPaper, RandomFlip, RandomErasing)
+    assert tuple(type(layer) for layer in every) == kinds
+    assert len({int(layer.random.state[0]) for layer in every}) == 5
+    # Of the first two, those of the versions before the others came.
+    assert [int(layer.random.state[0]) for layer in every[:2]] == [7, 3939563265]
+    for setting, layer in zip(amounts, every[1:], strict=True):
+        _, alone = make_variations({**limits, setting: 0.5}).layers
+        assert int(alone.random.state[0]) == int(layer.random.state[0])

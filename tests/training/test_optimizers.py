@@ -6,7 +6,7 @@ import pytest
 
 from architectures import build_architecture
 from common.settings import OPTIMIZER_NAMES
-from training.optimizers import OPTIMIZERS, ScheduledAdam, ScheduledMuon
+from training.optimizers import OPTIMIZERS, ScheduledAdam, ScheduledMuon, ScheduledSGD
 
 RATE, BETA_2, TOTAL_STEPS, WARM_UP = 0.01, 0.9, 10, 0.3
 FIRST_KERNEL, TALL_KERNEL, WIDE_KERNEL = (3, 3, 1, 4), (3, 3, 4, 5), (1, 3, 5, 24)
@@ -44,6 +44,11 @@ def muon(weight, gradients, rates):
         step = 0.2 * math.sqrt(max(matrix.shape)) * near_orthogonal(matrix)
         weight = weight - 10 * rate * step.reshape(weight.shape)
     return weight
+
+
+def sgd(weight, gradients, rates):
+    """Robbins and Monro, 1951: against the gradient."""
+    return weight - sum(rate * of_step for rate, of_step in zip(rates, gradients, strict=True))
 
 
 def near_orthogonal(matrix):
@@ -90,7 +95,9 @@ def test_steps_follow_the_rule_and_the_schedule(name, gradients, plateau_after):
     cut = plateau_after if plateau_after is not None else len(gradients)
     rates = [rate_at(step) * (1.0 if step < cut else 0.2) for step in range(len(gradients))]
     for i, shape in enumerate(SHAPES):
-        rule = muon if name == "muon" and shape in (TALL_KERNEL, WIDE_KERNEL) else adam
+        rule = sgd if name == "sgd" else adam
+        if name == "muon" and shape in (TALL_KERNEL, WIDE_KERNEL):
+            rule = muon
         expected = rule(start[i], [of_step[i] for of_step in gradients], rates)
         # Of the way, not of the weights: these are as large as a hundred steps.
         way = np.abs(expected - start[i]).max()
@@ -103,12 +110,16 @@ def test_schedule_rises_then_falls_to_zero():
     assert shares == pytest.approx([0.1, 0.55, 1.0, 0.5, 0.0, 0.0], abs=1e-6)
 
 
-def test_constant_schedule_is_plain_adam(gradients):
+@pytest.mark.parametrize(
+    ("scheduled", "plain"),
+    [
+        (ScheduledAdam, keras.optimizers.Adam(0.01, beta_2=0.95)),
+        (ScheduledSGD, keras.optimizers.SGD(0.01)),
+    ],
+)
+def test_constant_schedule_is_the_plain_optimizer(scheduled, plain, gradients):
     weights = []
-    for optimizer in (
-        ScheduledAdam(0.01, 0.95, total_steps=None, warm_up=0.2),
-        keras.optimizers.Adam(0.01, beta_2=0.95),
-    ):
+    for optimizer in (scheduled(0.01, 0.95, total_steps=None, warm_up=0.2), plain):
         weights.append(keras.Variable(np.ones(BIAS, np.float32)))
         for of_step in gradients:
             optimizer.apply([of_step[SHAPES.index(BIAS)].astype(np.float32)], [weights[-1]])

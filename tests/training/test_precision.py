@@ -4,7 +4,7 @@ import pytest
 from keras import layers
 
 from architectures import ARCHITECTURES, import_architecture
-from architectures.averaging import average_shifts
+from architectures.averaging import average_flips, average_shifts
 from training.optimizers import ScheduledAdam
 from training.precision import in_float32
 
@@ -109,7 +109,7 @@ def test_nested_models_dropout_and_options_are_kept(splits):
 
 
 def test_what_is_saved_names_no_bfloat16_and_loads_as_it_was(tmp_path, splits):
-    classifier = in_float32(average_shifts(build("tiny", "mixed_bfloat16")))
+    classifier = in_float32(average_shifts(average_flips(build("tiny", "mixed_bfloat16"))))
     classifier.save(tmp_path / "model.keras")
     assert "bfloat16" not in classifier.to_json()
     keras.config.set_dtype_policy("float32")
