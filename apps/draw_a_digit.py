@@ -1,6 +1,6 @@
 """One web page in which you draw a digit, and the network reads it while you draw.
 
-    python -m apps.draw_a_digit                                   # the record: best_model.keras
+    python -m apps.draw_a_digit                                # the network that predict uses
     python -m apps.draw_a_digit --model runs/FOLDER/model.keras --output small.html
 
 The page is one file with the network inside. It needs no server and no internet: open it, send it,
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.answers import DOUBTFUL_MARGIN
-from common.classifier import load_keras_model, model_file
-from common.command_line import PROJECT_DIR, Parser, exit_if_missing, run_program
+from common.classifier import DEFAULT_MODEL, load_keras_model, model_file
+from common.command_line import Parser, exit_if_missing, run_program
 from common.keras_start import load_keras
 from common.safe_files import read_json, write_atomically
 from common.user_error import UserError
@@ -60,13 +60,12 @@ def parse_command_line(arguments: list[str]) -> Namespace:
         UserError: an unknown flag, or one without its value.
     """
     parser = Parser(__doc__, prog="python -m apps.draw_a_digit")
-    default = PROJECT_DIR / "best_model.keras"
     parser.add_argument(
         "--model",
         type=Path,
-        default=default,
+        default=DEFAULT_MODEL,
         metavar="FILE",
-        help=f"a .keras file, or the folder of a run ({default.name})",
+        help="a .keras file, or the folder of a run (apps/robust_model)",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("draw.html"), metavar="FILE", help="(draw.html)"

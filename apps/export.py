@@ -1,7 +1,7 @@
 """Export a trained network for phones, servers and microcontrollers.
 
-    python -m apps.export --format litert                             # the record: best_model.keras
-    python -m apps.export --format int8 --model runs/FOLDER           # whole numbers of eight bits
+    python -m apps.export --format litert                         # the network that predict uses
+    python -m apps.export --format int8 --model runs/FOLDER       # whole numbers of eight bits
     python -m apps.export --format onnx --output digits.onnx
     python -m apps.export --format microcontroller --model runs/FOLDER    # a project for an ESP32
 
@@ -37,8 +37,8 @@ from apps.export_int8 import (
     check_quantisation,
 )
 from apps.export_subject import Subject, load_subject, representative_images
-from common.classifier import Classifier
-from common.command_line import PROJECT_DIR, Parser, run_program
+from common.classifier import DEFAULT_MODEL, Classifier
+from common.command_line import Parser, run_program
 from common.int8_network import Int8Network
 from common.lite_model import as_lite, load_lite
 from common.safe_files import write_atomically, writing
@@ -77,8 +77,8 @@ def parse_command_line(arguments: list[str]) -> Namespace:
     add = parser.add_argument
     add("--format", required=True, choices=tuple(OUTPUTS), help="what to write")
     add(
-        "--model", type=Path, default=PROJECT_DIR / "best_model.keras", metavar="FILE",
-        help="a .keras file, or the folder of a run (best_model.keras)",
+        "--model", type=Path, default=DEFAULT_MODEL, metavar="FILE",
+        help="a .keras file, or the folder of a run (apps/robust_model)",
     )  # fmt: skip
     add("--output", type=Path, metavar="PATH", help="the file or folder to write (in exported/)")
     add("--float16", action="store_true", help="litert: weights in float16, half the size")

@@ -29,8 +29,8 @@ import numpy as np
 
 from apps.answers import Reading, as_csv, as_json, as_table, printable
 from apps.sources import ImageTable, Picture, find_pictures, is_table, read_table
-from common.classifier import Classifier, load_classifier
-from common.command_line import PROJECT_DIR, Parser, run_program
+from common.classifier import DEFAULT_MODEL, Classifier, load_classifier
+from common.command_line import Parser, run_program
 from common.safe_files import writing
 from common.user_error import UserError
 
@@ -52,8 +52,8 @@ def parse_command_line(arguments: list[str]) -> Namespace:
     parser = Parser(__doc__, usage=usage)
     parser.add_argument("paths", nargs="+", metavar="PICTURE", help="files, folders or tables")
     parser.add_argument(
-        "--model", type=Path, default=PROJECT_DIR / "best_model.keras", metavar="FILE",
-        help="a .keras or .tflite file, or the folder of a run (best_model.keras)",
+        "--model", type=Path, default=DEFAULT_MODEL, metavar="FILE",
+        help="a .keras or .tflite file, or the folder of a run (apps/robust_model)",
     )  # fmt: skip
     parser.add_argument("--single", action="store_true", help="each picture holds one digit")
     form = parser.add_mutually_exclusive_group()

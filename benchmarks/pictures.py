@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from common.classifier import Classifier, load_classifier
+from common.classifier import DEFAULT_MODEL, Classifier, load_classifier
 from common.command_line import PROJECT_DIR, Parser, run_program
 from common.ink import ink_of
 from common.pictures import find_digits
@@ -97,7 +97,7 @@ def main(arguments: list[str]) -> None:
 
     parser = Parser(__doc__)
     parser.add_argument("--n", type=int, default=1000, help="of MNIST's test images (1000)")
-    parser.add_argument("--model", type=Path, default=PROJECT_DIR / "best_model.keras")
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / "pictures")
     given = parser.parse_args(arguments)
     if given.n < 1:

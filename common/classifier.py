@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from common.command_line import PROJECT_DIR
 from common.data_files import is_file, is_folder
 from common.keras_start import load_keras
 from common.lite_model import BATCH_SIZE, Predict, is_made_of, lite_path, load_lite, write_lite
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 
 IMAGE_SHAPE = (28, 28, 1)
+# Run folder of a network by the recipe `robust`: what the programs read pictures with by default.
+DEFAULT_MODEL = PROJECT_DIR / "apps" / "robust_model"
 MAX_BYTES = 1_000_000_000  # of an unpacked .keras file: 250 million parameters
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from common.classifier import Classifier, load_classifier
+from common.classifier import DEFAULT_MODEL, Classifier, load_classifier
 from common.command_line import PROJECT_DIR, Parser, run_program
 from common.ink import ink_of
 from common.labelled_images import LabelledImages, read_labelled_images
@@ -31,7 +31,7 @@ from figures.screen import our_style
 from figures.style import BLUE, DOTS_PER_INCH, GREEN, ORANGE
 from studies.tables import write_table
 
-MODELS = {"record": PROJECT_DIR / "best_model.keras"}
+MODELS = {"record": PROJECT_DIR / "best_model.keras", "robust": DEFAULT_MODEL}
 NAME = "other_handwriting"
 MIN_N = 100
 STYLES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "^", ":"))

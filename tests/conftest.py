@@ -6,6 +6,8 @@ import socket
 import pytest
 
 os.environ["MPLBACKEND"] = "Agg"  # tests draw without a screen
+# Test processes share the cores: threads that wait for one another cost more than they gain.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):  # the program refuses them
     os.environ.pop(name, None)
 

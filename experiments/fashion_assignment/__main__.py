@@ -5,13 +5,9 @@
     python -m experiments.fashion_assignment --recipe fashion_long
 
 Trains by the recipe and, beside it, the course's example network; any flag of the main program
-changes the recipe. Killed and started again, it goes on where it was. Its last lines:
-
-    Test accuracy:  94.xx %
-    Grade:          1.00
-    To submit:      runs/fashion_assignment/submission.keras
-
-(That of the seed with the best validation accuracy. Full marks begin at 80 %.) Then:
+changes the recipe. Killed and started again, it goes on where it was. It prints a table, and of
+the seed with the best validation accuracy the test accuracy, the grade (full marks begin at 80 %)
+and the file to submit. Then:
 
     export SUBMISSION_TOKEN=...     # as the course's page shows it
     python -m experiments.fashion_assignment --submit --assignment-id ID --server URL

@@ -18,6 +18,7 @@ from apps.draw_a_digit import (
     main,
 )
 from architectures.fast_cnn import fast_cnn_small
+from common.classifier import DEFAULT_MODEL, model_file
 from common.command_line import PROJECT_DIR, run_program
 from common.csv_files import parse_csv_name
 from common.pictures import BOX, SIDE, STROKE_WIDTH
@@ -99,9 +100,9 @@ def test_where_there_is_no_browser_it_says_so(small_model, tmp_path, monkeypatch
     assert "Not opened: no browser was found" in capsys.readouterr().out
 
 
-def test_the_default_model_is_the_record():
+def test_the_default_model_is_the_one_that_predict_uses():
     given = draw_a_digit.parse_command_line([])
-    assert given.model.name == "best_model.keras" and given.model.exists() and given.open
+    assert given.model == DEFAULT_MODEL and given.open
     assert str(given.output) == "draw.html"
 
 
@@ -231,10 +232,9 @@ def test_the_accuracy_of_a_run_is_in_its_folder(tmp_path):
     assert known_accuracy(tmp_path / "model.keras") == 0.99
 
 
-def test_the_record_in_the_project_has_its_accuracy(record):
-    given = draw_a_digit.parse_command_line([])
-    assert known_accuracy(given.model) > 0.99
-    assert record.count_params() > 300_000
+@pytest.mark.parametrize("path", [PROJECT_DIR / "best_model.keras", DEFAULT_MODEL])
+def test_what_the_project_ships_has_its_accuracy(path):
+    assert known_accuracy(model_file(path)) > 0.99
 
 
 # --- The committed page -------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from common import classifier as classifiers
-from common.classifier import load_classifier, load_keras_model
+from common.classifier import DEFAULT_MODEL, load_classifier, load_keras_model, model_file
 from common.command_line import PROJECT_DIR
 from common.lite_model import is_made_of, lite_path, load_lite
 from common.user_error import UserError
@@ -153,13 +153,14 @@ def test_a_damaged_lite_file_and_a_missing_model_are_refused(tmp_path):
         load_classifier(tmp_path / "none.keras")
 
 
-def test_the_record_has_a_lite_file_that_is_made_of_it():
-    record = PROJECT_DIR / "best_model.keras"
-    assert is_made_of(lite_path(record), record)
-    model = load_keras_model(record)
+@pytest.mark.parametrize("path", [PROJECT_DIR / "best_model.keras", DEFAULT_MODEL])
+def test_what_the_project_ships_has_a_lite_file_that_is_made_of_it(path):
+    path = model_file(path)
+    assert is_made_of(lite_path(path), path)
+    model = load_keras_model(path)
     images = IMAGES[:4, ..., None]
     np.testing.assert_allclose(
-        load_lite(lite_path(record))(images), np.asarray(model(images)), atol=2e-3
+        load_lite(lite_path(path))(images), np.asarray(model(images)), atol=2e-3
     )
 
 
