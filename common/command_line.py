@@ -20,7 +20,7 @@ from common.streams import finish_streams, tolerant_streams
 from common.user_error import UserError, unknown_name
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
-HELP_WIDTH, FLAG_WIDTH = 90, 33
+HELP_WIDTH, FLAG_WIDTH = 90, 35
 
 
 class Parser(argparse.ArgumentParser):
@@ -95,7 +95,9 @@ def make_parser(description: str | None, defaults: Settings) -> Parser:
     A flag that is true or false can be given as --show, --no-show or --show=false.
     """
     usage = "python _00_main.py [--recipe NAME] [--SETTING VALUE ...] [--resume RUN_FOLDER]"
-    parser = Parser(description, usage=usage, argument_default=argparse.SUPPRESS)
+    # Who reads the help knows --help: its line is one of the few that a screen has.
+    parser = Parser(description, usage=usage, argument_default=argparse.SUPPRESS, add_help=False)
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     parser.add_argument("--recipe", metavar="NAME", help=", ".join(RECIPES))
     parser.add_argument(
         "--resume", type=Path, metavar="RUN_FOLDER", help="go on with an interrupted run"

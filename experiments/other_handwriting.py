@@ -25,6 +25,7 @@ from common.command_line import PROJECT_DIR, Parser, run_program
 from common.ink import ink_of
 from common.labelled_images import LabelledImages, read_labelled_images
 from common.pictures import find_digits
+from common.safe_files import write_atomically
 from common.user_error import UserError
 from experiments.distortions import DISTORTIONS
 from figures.screen import our_style
@@ -64,12 +65,12 @@ def main(arguments: list[str]) -> None:
     formats = {"n": ",d", **dict.fromkeys(classifiers, ".2f")}
     folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
     table = write_table(folder / NAME, accuracy_table(answers), formats)
-    write_table(folder / f"{NAME}_by_class", answers, {})
+    write_csv(folder / f"{NAME}_by_class.csv", answers)
     print(f"Accuracy in %:\n\n{table}\nDistorting {given.n} images:", flush=True)
     mnist = sets["MNIST"]
     part = LabelledImages(mnist.images[: given.n], mnist.labels[: given.n])
     curves = strength_rows(part, classifiers)
-    write_table(folder / f"{NAME}_strength", curves, {})
+    write_csv(folder / f"{NAME}_strength.csv", curves)
     draw_strength(pd.DataFrame(curves)).savefig(folder / f"{NAME}.png", dpi=DOTS_PER_INCH)
     print(f"Tables and figure: {folder}")
 
@@ -88,6 +89,11 @@ def collect_sets(paths: Sequence[Path]) -> dict[str, LabelledImages]:
     images = np.array([found[0].image for found in read])
     own = {"MNIST": mnist, "scikit-learn's digits": LabelledImages(images, digits.target)}
     return own | {name if name not in own else f"./{name}": data for name, data in named.items()}
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows that are too many to be read as a table."""
+    write_atomically(path, pd.DataFrame(rows).to_csv(index=False))
 
 
 def answer_row(
