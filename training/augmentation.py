@@ -54,6 +54,27 @@ class Variation(keras.layers.Layer):
             name="strength", shape=(), initializer="ones", trainable=False
         )
 
+    def call(self, images, training=False):
+        """Return the images, each varied in training."""
+        return self.vary(images) if training else images
+
+    def vary(self, images):
+        """Return the images, each varied as its own random numbers say."""
+        raise NotImplementedError
+
+
+class VariationOfSome(Variation):
+    """A variation that happens to a random share of the images.
+
+    Args:
+        share: of the images that this happens to, from 0 to 1.
+        seed: of the layer's own random stream.
+    """
+
+    def __init__(self, share: float, seed: int | None = None):
+        super().__init__(seed)
+        self.share = share
+
 
 class RandomAffine(Variation):
     """One random rotation, zoom, shear, shift and stretch of each training image.
@@ -84,10 +105,9 @@ class RandomAffine(Variation):
         self.rotation, self.zoom, self.shift, self.shear = rotation, zoom, shift, shear
         self.stretch = stretch
 
-    def call(self, images, training=False):
-        """Return the images, each varied by a map of its own in training."""
-        limits = (self.rotation, self.zoom, self.shift, self.shear, self.stretch)
-        if not training or not any(limits):
+    def vary(self, images):
+        """Return the images, each varied by a map of its own."""
+        if not any((self.rotation, self.zoom, self.shift, self.shear, self.stretch)):
             return images
         n, (height, width) = ops.shape(images)[0], images.shape[1:3]
         widening = self.draw_widening(images) if self.stretch else 1.0
@@ -151,7 +171,7 @@ class RandomPen(Variation):
     and the middle of a stroke stays white.
 
     Args:
-        strength: how far it goes, up to 1: a blur with a standard deviation of 1.15 pixels, a
+        amount: how far it goes, up to 1: a blur with a standard deviation of 1.15 pixels, a
             threshold from 0.25 to 0.75, a contrast up to 2.5 times the least.
         seed: of the layer's own random stream.
     """
@@ -160,10 +180,8 @@ class RandomPen(Variation):
         super().__init__(seed)
         self.amount = amount
 
-    def call(self, images, training=False):
-        """Return the images, each written with a pen of its own in training."""
-        if not training:
-            return images
+    def vary(self, images):
+        """Return the images, each written with a pen of its own."""
         amount = self.amount * self.strength
         draws = keras.random.uniform((3, ops.shape(images)[0], 1, 1, 1), seed=self.random)
         share = draws[0] * amount / 3  # of a pixel's light that goes to each side, twice
@@ -176,25 +194,15 @@ class RandomPen(Variation):
         return ops.clip(0.5 + contrast * (blurred - threshold), 0, 1)
 
 
-class RandomPaper(Variation):
+class RandomPaper(VariationOfSome):
     """Puts some of the images on grey, grainy paper, in fainter ink.
 
     Paper, which is 0, becomes GREYEST_PAPER at most, and full ink, which is 1, FAINTEST_INK at
     least. Normal noise is added, with a standard deviation of up to GRAIN.
-
-    Args:
-        share: of the images that this happens to, from 0 to 1.
-        seed: of the layer's own random stream.
     """
 
-    def __init__(self, share: float, seed: int | None = None):
-        super().__init__(seed)
-        self.share = share
-
-    def call(self, images, training=False):
-        """Return the images, some of them on other paper in training."""
-        if not training:
-            return images
+    def vary(self, images):
+        """Return the images, some of them on other paper."""
         draws = keras.random.uniform((4, ops.shape(images)[0], 1, 1, 1), seed=self.random)
         amounts = draws[:3] * ops.cast(draws[3] < self.share * self.strength, "float32")
         paper, ink = GREYEST_PAPER * amounts[0], 1 - (1 - FAINTEST_INK) * amounts[1]
@@ -202,49 +210,28 @@ class RandomPaper(Variation):
         return ops.clip(paper + (ink - paper) * images + GRAIN * amounts[2] * grain, 0, 1)
 
 
-class RandomFlip(Variation):
-    """Mirrors some of the images, left to right.
+class RandomFlip(VariationOfSome):
+    """Mirrors some of the images, left to right."""
 
-    Args:
-        share: of the images that are mirrored, from 0 to 1.
-        seed: of the layer's own random stream.
-    """
-
-    def __init__(self, share: float, seed: int | None = None):
-        super().__init__(seed)
-        self.share = share
-
-    def call(self, images, training=False):
-        """Return the images, in training a share of them mirrored."""
-        if not training:
-            return images
+    def vary(self, images):
+        """Return the images, a share of them mirrored."""
         draws = keras.random.uniform((ops.shape(images)[0], 1, 1, 1), seed=self.random)
         return ops.where(draws < self.share * self.strength, ops.flip(images, axis=2), images)
 
 
-class RandomErasing(Variation):
+class RandomErasing(VariationOfSome):
     """Covers a rectangle of some of the images with noise, so that no single part decides.
 
     Source: Zhong et al., "Random erasing data augmentation", arXiv 1708.04896, with its areas and
     proportions, and a random value in each pixel. There, a rectangle that does not fit is drawn
     anew; here, it is cut to the image.
-
-    Args:
-        share: of the images that get a rectangle, from 0 to 1.
-        seed: of the layer's own random stream.
     """
 
     AREAS = (0.02, 0.4)  # of the rectangle, as a share of the image's
     PROPORTION = 1 / 0.3  # of height to width, at most; as often, of width to height
 
-    def __init__(self, share: float, seed: int | None = None):
-        super().__init__(seed)
-        self.share = share
-
-    def call(self, images, training=False):
-        """Return the images, in training a share of them with a rectangle of noise."""
-        if not training:
-            return images
+    def vary(self, images):
+        """Return the images, a share of them with a rectangle of noise."""
         noise = keras.random.uniform(ops.shape(images), seed=self.random)
         return ops.where(self.draw_rectangles(*ops.shape(images)[:3]), noise, images)
 
