@@ -16,7 +16,8 @@ layer (7,596 parameters) and for fast_cnn_small (45,778), in int8 with a batch o
 What remains beside weights and biases, 1,844 bytes of the 9,616, are the tables of tensors and
 operators, scales and zero points. LiteRT insists on a bias for every convolution and on a zero
 point for every channel, so these stay, even where all are zero. It computes a bias's scale from the
-others if the file has none; fast kernels may then round an answer otherwise, by 1 of 256.
+others if the file has none; fast kernels may then round otherwise, and a few answers move by some
+256ths.
 
 The format: https://github.com/google-ai-edge/LiteRT, tflite/schema/schema.fbs. A table or vector
 may be pointed to from several places, which readers cannot tell from copies.
