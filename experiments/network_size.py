@@ -31,7 +31,7 @@ from common.user_error import UserError
 from figures.screen import our_style
 from figures.style import BLUE, DOTS_PER_INCH, ORANGE
 from studies.many_runs import run_all
-from studies.tables import write_table
+from studies.tables import write_csv, write_table
 
 NAME = "network_size"
 NETWORKS = {  # network -> its recipe, and how many seeds of it: the one that README quotes has five
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
     results = run_all(NAME, runs, given.storage)
     rows = [row_of(label, runs[label], metrics) for label, metrics in results.items()]
     folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
-    write_table(folder / f"{NAME}_each_seed", rows, {})
+    write_csv(folder / f"{NAME}_each_seed.csv", rows)
     table = summary_of(rows)
     formats = {"parameters": ",d", "bytes": ",.0f"} | dict.fromkeys(table.columns[4:], ".2f")
     print(f"\n{write_table(folder / NAME, table, formats)}")

@@ -25,12 +25,11 @@ from common.command_line import PROJECT_DIR, Parser, run_program
 from common.ink import ink_of
 from common.labelled_images import LabelledImages, read_labelled_images
 from common.pictures import find_digits
-from common.safe_files import write_atomically
 from common.user_error import UserError
 from experiments.distortions import DISTORTIONS
 from figures.screen import our_style
 from figures.style import BLUE, DOTS_PER_INCH, GREEN, ORANGE
-from studies.tables import write_table
+from studies.tables import write_csv, write_table
 
 MODELS = {"record": PROJECT_DIR / "best_model.keras", "robust": DEFAULT_MODEL}
 NAME = "other_handwriting"
@@ -89,11 +88,6 @@ def collect_sets(paths: Sequence[Path]) -> dict[str, LabelledImages]:
     images = np.array([found[0].image for found in read])
     own = {"MNIST": mnist, "scikit-learn's digits": LabelledImages(images, digits.target)}
     return own | {name if name not in own else f"./{name}": data for name, data in named.items()}
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows that are too many to be read as a table."""
-    write_atomically(path, pd.DataFrame(rows).to_csv(index=False))
 
 
 def answer_row(

@@ -26,12 +26,25 @@ def write_table(
         UserError: a file cannot be written.
     """
     rows = pd.DataFrame(table)
-    with writing(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(path.with_name(f"{path.name}.csv"), rows)
     markdown = to_markdown(rows, formats)
     write_atomically(path.with_name(f"{path.name}.md"), markdown)
-    write_atomically(path.with_name(f"{path.name}.csv"), rows.to_csv(index=False))
     return markdown
+
+
+def write_csv(path: Path, table: pd.DataFrame | Iterable[Mapping[str, Any]]) -> None:
+    """Write a table, or its rows, as CSV alone: for the raw numbers, which nobody reads as a text.
+
+    Args:
+        path: of the file; its folder is made if need be.
+        table: one value per cell; or its rows, a value by column's name.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, pd.DataFrame(table).to_csv(index=False))
 
 
 def to_markdown(table: pd.DataFrame, formats: Mapping[str, str]) -> str:

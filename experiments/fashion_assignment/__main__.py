@@ -35,7 +35,7 @@ from experiments.fashion_assignment.study import (
 from experiments.fashion_assignment.submission import submit
 from studies.many_runs import run_all
 from studies.settings_flags import parse_changes
-from studies.tables import write_table
+from studies.tables import write_csv, write_table
 
 NAME = "fashion_assignment"
 RECIPES = ("fashion", "fashion_long")
@@ -45,10 +45,6 @@ ONLY_TO_SUBMIT = ("token", "assignment_id", "server", "model", "timeout")
 FORMATS = {
     "parameters": ",d", "n": "d", "test accuracy in %": ".2f", "deviation": ".2f",
     "grade": ".2f", "seconds, mean": ".0f",
-}  # fmt: skip
-FORMATS_OF_RUNS = {
-    "parameters": ",d", "validation accuracy": ".2f", "test accuracy": ".2f", "test loss": ".4f",
-    "grade": ".2f", "seconds": ".0f",
 }  # fmt: skip
 
 
@@ -99,7 +95,7 @@ def train_and_grade(given: argparse.Namespace, others: list[str]) -> None:
     )
     folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
     rows = rows_of_runs(runs, results)
-    write_table(folder / f"{NAME}_each_seed", rows, FORMATS_OF_RUNS)
+    write_csv(folder / f"{NAME}_each_seed.csv", rows)
     table = write_table(folder / NAME, rows_of_recipes(rows), FORMATS)
     best = best_on_validation(given.recipe, runs, results)
     draw_figures(results[best]["run_folder"], folder / NAME)

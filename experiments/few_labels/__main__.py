@@ -42,7 +42,7 @@ from experiments.few_labels.trainings import (
 )
 from studies.many_runs import run_all
 from studies.settings_flags import parse_changes
-from studies.tables import write_table
+from studies.tables import write_csv, write_table
 
 NAME = "few_labels"
 PARTS = ("curve", "graph", "network")
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> None:
         each += ten_rows(given, arrays, settings)
 
     folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
-    write_table(folder / f"{NAME}_each", each, {})
+    write_csv(folder / f"{NAME}_each.csv", each)
     curve, ten = curve_table(each), ten_table(each)
     what = "validation" if given.validate else "test"
     print(

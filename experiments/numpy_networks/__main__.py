@@ -9,13 +9,23 @@ Begin with `layers.py`: every layer is a small class with a forward and a backwa
 
 Four networks are those of a document by a student who wrote them from scratch, with sigmoids as
 hidden units: a squared error (1), softmax and cross-entropy (2), a falling rate (3), a third layer
-(4). They were trained image by image, and so they are here with `--as-published`. Else, 50 images
-make one step together, the sum of their 50 steps. Network 5 shows what else helps dense layers,
+(4). They were trained image by image, and so they are here with `--as-published`. Else, 100 images
+make one step together, the sum of their 100 steps. Network 5 shows what else helps dense layers,
 network 6 is a small convolutional one. Final networks learn from all 60,000 training images; the
 column of validation and the curves belong to one more training, on the first 50,000.
 
-The program prints a table, a row per network and way of training. It keeps each training that is
-finished in `runs/numpy_networks/`, and started again, it goes on with the next one.
+It keeps each training that is finished in `runs/numpy_networks/`, and started again, it goes on
+with the next one. It ends, after 20 minutes on one core, with a table, of which this is a part:
+means and standard deviations of three seeds on the 10,000 test images, and how many times as fast
+an epoch is as image by image.
+
+    network                     test %         published %   times as fast
+    1 sigmoid, squared error    93.35 ± 0.11   93.36         20.1
+    2 softmax, cross-entropy    97.92 ± 0.09   97.90         19.9
+    3 rate x 0.95 per epoch     97.88 ± 0.08   97.73         20.6
+    4 784-256-128-10            98.03 ± 0.08   97.99         18.7
+    5 dense, all tricks         99.10 ± 0.05
+    6 convolutions              99.33 ± 0.02
 """
 
 import argparse
@@ -32,7 +42,7 @@ from experiments.numpy_networks.runs import Training, file_of, make_all, usable_
 from experiments.numpy_networks.speed import seconds_per_epoch
 from experiments.numpy_networks.summary import epoch_rows, seed_rows, summary_rows
 from experiments.numpy_networks.weights_file import load
-from studies.tables import write_table
+from studies.tables import write_csv, write_table
 
 NAME = "numpy_networks"
 BEST = "6 convolutions"
@@ -133,8 +143,8 @@ def write_results(
     """Print and write the table, the raw numbers beside it, and the figure."""
     folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
     table = write_table(folder / NAME, summary_rows(results, seconds), FORMATS)
-    write_table(folder / f"{NAME}_seeds", seed_rows(results), {})
-    write_table(folder / f"{NAME}_epochs", epoch_rows(results), {})
+    write_csv(folder / f"{NAME}_seeds.csv", seed_rows(results))
+    write_csv(folder / f"{NAME}_epochs.csv", epoch_rows(results))
     print(f"\n{table}")
     curves = {
         training.name: result["history"]

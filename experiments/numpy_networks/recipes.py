@@ -47,7 +47,7 @@ PER_IMAGE = {
 }
 PUBLISHED = dict(zip(PER_IMAGE, (93.36, 97.90, 97.73, 97.99), strict=True))
 
-BATCH = 50
+BATCH = 100
 
 
 def in_batches(recipe: Recipe) -> Recipe:

@@ -28,7 +28,7 @@ def train(recipe: Recipe, data: Data, seed: int) -> Iterator[tuple[Network, dict
     """Train a network; after each epoch, yield it and what there is to say of the epoch.
 
     Equal seeds give equal networks, to the last digit, where BLAS uses as many threads (one here:
-    see `workers.py`), on one machine with one set of versions.
+    see `runs.py`), on one machine with one set of versions.
     """
     rng = np.random.default_rng(seed)
     network = Network(recipe.layers, recipe.loss, Maker(rng, recipe.dtype, recipe.deviation))

@@ -199,8 +199,8 @@ def test_it_writes_into_the_documents_only_when_told(flags, tmp_path, monkeypatc
     program.main([*flags, "--n=3", "--write-docs"])
     folder = tmp_path / "project" / "docs" / "results"
     name = "fashion_assignment"
-    tables = {f"{name}{of}.{kind}" for of in ("", "_each_seed") for kind in ("md", "csv")}
-    assert {path.name for path in folder.iterdir()} == {*tables, f"{name}.png"}
+    files = {f"{name}.md", f"{name}.csv", f"{name}_each_seed.csv", f"{name}.png"}
+    assert {path.name for path in folder.iterdir()} == files
     assert (folder / f"{name}.png").read_text() == "fashion, seed 4"
     assert not (tmp_path / "study").exists()
 

@@ -54,12 +54,13 @@ def test_the_networks_are_those_of_the_document():
 def test_a_batch_makes_the_sum_of_the_steps_of_its_images(small):
     """The rule that the mini-batches follow, to the last digits of float64."""
     recipe = replace(BATCHES["2 softmax, cross-entropy"], dtype="float64")
-    images, labels = small.x_train[:50].reshape(50, -1) / 255, small.y_train[:50]
+    n = recipe.batch_size
+    images, labels = small.x_train[:n].reshape(n, -1) / 255, small.y_train[:n]
     rng = np.random.default_rng(0)
     network = Network(recipe.layers, recipe.loss, Maker(rng, "float64", 0.01))
     before = [parameter.copy() for parameter, _ in network.parameters_and_gradients()]
     sums = [np.zeros_like(parameter) for parameter in before]
-    for k in range(50):
+    for k in range(n):
         network.learn(images[k : k + 1], labels[k : k + 1])
         for total, (_, gradient) in zip(sums, network.parameters_and_gradients(), strict=True):
             total += 0.01 * gradient
