@@ -1,0 +1,90 @@
+"""Two predictors are better than one: a gate learns, while it reads, whom to trust and when.
+
+The predictors' probabilities are multiplied, each raised to a weight, and scaled to sum to 1. (To
+average them would let the less certain one blur the other.) The weights move by gradient descent on
+the cross-entropy after each character, as in M. Mahoney, "Adaptive weighing of context models for
+lossless data compression" (technical report CS-2005-16, Florida Tech, 2005), here for whole
+characters where there it is bits.
+"""
+
+import numpy as np
+
+from experiments.tiny_schiller.ngrams import NGrams, as_bytes, learned, predictions
+
+RATE = 0.003  # of the gate's gradient descent
+
+
+class Gate:
+    """Mixes the predictions of several predictors.
+
+    Args:
+        n_predictors: how many there are.
+        n_situations: each situation, a number from 0, has weights of its own.
+        rate: of the gradient descent.
+    """
+
+    def __init__(self, n_predictors: int, n_situations: int, rate: float) -> None:
+        self.weights = np.full((n_situations, n_predictors), 1 / n_predictors)
+        self.rate = rate
+
+    def mix(self, log_probabilities: np.ndarray, situation: int) -> np.ndarray:
+        """Return the mixed log probabilities, float (n_symbols,).
+
+        Args:
+            log_probabilities: (n_predictors, n_symbols), natural logarithms.
+            situation: of this character.
+        """
+        self._logs, self._situation = log_probabilities, situation
+        mixed = self.weights[situation] @ log_probabilities
+        mixed -= mixed.max()
+        mixed -= np.log(np.exp(mixed).sum())
+        self._mixed = mixed
+        return mixed
+
+    def learn(self, symbol: int) -> None:
+        """Move the weights of the last situation, now that its character is known.
+
+        The gradient of log p(symbol) with respect to a predictor's weight is what that predictor
+        said of the symbol, less what it says on average under the mixture.
+        """
+        expected = self._logs @ np.exp(self._mixed)
+        self.weights[self._situation] += self.rate * (self._logs[:, symbol] - expected)
+
+
+def mixed_log_likelihoods(
+    network_logs: np.ndarray, ngrams: NGrams, primer: bytes, text: bytes, rate: float = RATE
+) -> np.ndarray:
+    """Return the log probability that network and n-grams, mixed, give to each character.
+
+    How many of the last characters the n-grams have seen before is the gate's situation: the more,
+    the better they are. They and the gate learn each character after they have predicted it.
+
+    Args:
+        network_logs: float (n, n_symbols), log probabilities at each place of the text.
+        ngrams: has learned the primer.
+        primer: what comes before the text.
+        text: of n characters, one byte each.
+        rate: of the gate's gradient descent; chosen on the validation part.
+
+    Returns:
+        float64 (n,), natural logarithms.
+    """
+    gate = Gate(2, ngrams.order + 1, rate)
+    history = primer[max(0, len(primer) - ngrams.order) :] + text
+    offset = len(history) - len(text)
+    likelihoods = np.empty(len(text))
+    counted = predictions(ngrams, primer, text)
+    for place, symbol in enumerate(text):
+        context = history[max(0, offset + place - ngrams.order) : offset + place]
+        situation = ngrams.known_length(context)
+        pair = np.stack([network_logs[place].astype(np.float64), np.log(next(counted))])
+        likelihoods[place] = gate.mix(pair, situation)[symbol]
+        gate.learn(symbol)
+    return likelihoods
+
+
+def mixed_bits(network_logs: np.ndarray, primer: np.ndarray, text: np.ndarray) -> float:
+    """Return the bits per character of network and n-grams, mixed; primer and text int (n,)."""
+    ngrams = learned(primer, network_logs.shape[1])
+    logs = mixed_log_likelihoods(network_logs, ngrams, as_bytes(primer), as_bytes(text))
+    return float(-logs.mean() / np.log(2))

@@ -1,0 +1,110 @@
+"""The networks: layers that read a text character by character and remember what they read.
+
+All of them are *stateful*: what a layer remembers at the end of one piece of text, it begins the
+next piece with. So a piece can be short, and the memory long. `streams` texts are read side by
+side.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network, and how it is trained."""
+
+    cell: str = "LSTM"  # or GRU
+    units: tuple[int, ...] = (256, 256)  # of the recurrent layers
+    embedding: int = 0  # numbers that a character becomes; 0: as many as there are characters
+    dense: tuple[int, ...] = ()  # units of ReLU layers between the last memory and the answer
+    dropout: float = 0.2
+    drops_memories: bool = True  # dropout behind the recurrent layers too, not only the dense ones
+    streams: int = 64  # texts that are read side by side
+    window: int = 64  # characters through which a mistake is traced back
+    epochs: int = 10
+    learning_rate: float = 1e-3  # of Adam: its peak, if the rate rises and falls
+    rises_and_falls: bool = False  # else it is constant
+    beta_2: float = 0.999  # Adam's memory of squared gradients
+    clip: float | None = None  # the longest gradient: a rare long one would undo much
+
+
+# The document's: LSTM 256, LSTM 256, Dense 128, Dropout 0.2, Dense 128, Dropout 0.2, softmax; and
+# its earlier one, of which it tells the GRU layers.
+PUBLISHED_LAYERS: dict[str, Any] = {"dense": (128, 128), "drops_memories": False}
+RECIPES = {
+    "published": Recipe(**PUBLISHED_LAYERS),
+    "published_gru": Recipe(cell="GRU", units=(256, 128), drops_memories=False),
+    "ours": Recipe(embedding=96, learning_rate=3e-3, rises_and_falls=True, beta_2=0.99, clip=1.0),
+}
+
+
+def build(recipe: Recipe, n_symbols: int, streams: int, window: int, dropout: float) -> keras.Model:
+    """Return a stateful network.
+
+    Args:
+        recipe: its layers.
+        n_symbols: size of the vocabulary.
+        streams, window: how many texts it reads side by side, and in pieces of how many characters.
+        dropout: in place of the recipe's; 0 for a network that is only used, or that learns as
+            it reads.
+
+    Returns:
+        int32 (streams, window) in; the logits of each next character, float32
+        (streams, window, n_symbols), out.
+    """
+    inputs = keras.Input(batch_shape=(streams, window), dtype="int32")
+    width = recipe.embedding or n_symbols
+    first = "uniform" if recipe.embedding else "identity"  # one-hot, where nothing is embedded
+    hidden = layers.Embedding(
+        n_symbols, width, embeddings_initializer=first, trainable=bool(recipe.embedding)
+    )(inputs)
+    cell = {"LSTM": layers.LSTM, "GRU": layers.GRU}[recipe.cell]
+    for units in recipe.units:
+        hidden = cell(units, return_sequences=True, stateful=True)(hidden)
+        if dropout and recipe.drops_memories:
+            hidden = layers.Dropout(dropout)(hidden)
+    for units in recipe.dense:
+        hidden = layers.Dense(units, activation="relu")(hidden)
+        if dropout:
+            hidden = layers.Dropout(dropout)(hidden)
+    outputs = layers.Dense(n_symbols, dtype="float32")(hidden)
+    return keras.Model(inputs, outputs)
+
+
+def forget(network: keras.Model) -> None:
+    """Let all memories be empty, as at the beginning of a text."""
+    for layer in network.layers:
+        if isinstance(layer, layers.RNN):
+            layer.reset_state()
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Give a network the weights of another of the same layers; memories stay as they are."""
+    for new, old in zip(target.trainable_variables, source.trainable_variables, strict=True):
+        new.assign(old)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Return natural logarithms of probabilities, float64, of logits along the last axis."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+@keras.saving.register_keras_serializable("tiny_schiller")
+class Keep(layers.Layer):
+    """Hands its inputs on, and keeps a copy that can be read after a step of training."""
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        """Make room for the copy."""
+        self.kept = self.add_weight(
+            shape=input_shape, initializer="zeros", trainable=False, dtype="float32", name="kept"
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Return the inputs."""
+        self.kept.assign(ops.cast(inputs, "float32"))
+        return inputs

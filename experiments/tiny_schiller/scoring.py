@@ -1,0 +1,139 @@
+"""How well a network predicts a text: in bits per character, reading only or learning as it reads.
+
+*Static*: the weights stay as they were trained. *Dynamic*: after each piece of text, the network
+takes one step of training on it (B. Krause et al., "Dynamic evaluation of neural sequence models",
+ICML 2018). Each character is predicted before it is learned, so nothing is seen twice. That is what
+compressors do, too.
+"""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from experiments.tiny_schiller.networks import (
+    Keep,
+    Recipe,
+    build,
+    copy_weights,
+    forget,
+    log_softmax,
+)
+
+BITS = math.log(2)  # natural units per bit
+STATIC_STREAMS, STATIC_WINDOW = 64, 100
+RATE, WINDOW = 1e-4, 32  # of learning while reading: chosen on the validation part
+CONTEXT = 200  # characters that a stream reads before those that it is judged by
+
+
+def static_log_probabilities(
+    network: keras.Model, recipe: Recipe, n_symbols: int, primer: np.ndarray, text: np.ndarray
+) -> np.ndarray:
+    """Return the log probabilities of all characters at each place of a text.
+
+    The text is read by many streams side by side, each after CONTEXT characters that lie before
+    its own part.
+
+    Args:
+        network: as it was trained.
+        recipe: of the network.
+        n_symbols: size of the vocabulary.
+        primer: int (k,), what comes before the text; may be empty.
+        text: int (n,).
+
+    Returns:
+        float32 (n, n_symbols), natural logarithms.
+    """
+    before = primer[len(primer) - min(len(primer), CONTEXT + 1) :]
+    everything = np.concatenate([before, text])
+    n_streams = max(1, min(STATIC_STREAMS, len(text) // (4 * CONTEXT)))
+    length = math.ceil(len(text) / n_streams)
+    n_windows = math.ceil((length + CONTEXT) / STATIC_WINDOW)
+    # Of each stream: the place in `everything` of the first character that it reads.
+    firsts = len(before) - CONTEXT - 1 + length * np.arange(n_streams)
+    places = firsts[:, np.newaxis] + np.arange(n_windows * STATIC_WINDOW)
+    inputs = everything[np.clip(places, 0, len(everything) - 1)]
+
+    reader = build(recipe, n_symbols, n_streams, STATIC_WINDOW, dropout=0.0)
+    copy_weights(network, reader)
+    forget(reader)
+    logs = np.concatenate(
+        [
+            log_softmax(np.asarray(reader.predict_on_batch(piece))).astype(np.float32)
+            for piece in np.split(inputs, n_windows, axis=1)
+        ],
+        axis=1,
+    )
+    logs = logs[:, CONTEXT : CONTEXT + length].reshape(-1, n_symbols)[: len(text)]
+    if not len(before):  # nothing comes before the first character: all are equally likely
+        logs[0] = -math.log(n_symbols)
+    return logs
+
+
+def dynamic_log_probabilities(
+    network: keras.Model,
+    recipe: Recipe,
+    n_symbols: int,
+    primer: np.ndarray,
+    text: np.ndarray,
+    rate: float = RATE,
+    window: int = WINDOW,
+) -> np.ndarray:
+    """Return the log probabilities at each place of a text, by a network that learns as it reads.
+
+    Args:
+        network, recipe, n_symbols, primer, text: as of `static_log_probabilities`; the network
+            itself stays as it is.
+        rate: learning rate of Adam, without momentum.
+        window: characters between two steps.
+
+    Returns:
+        float32 (n, n_symbols), natural logarithms.
+    """
+    before = primer[len(primer) - min(len(primer), CONTEXT + 1) :]
+    everything = np.concatenate([before, text])
+    learner, keep = learner_of(network, recipe, n_symbols, rate, window)
+    inputs, targets = everything[:-1], everything[1:]
+    n_windows = math.ceil(len(inputs) / window)
+    padding = (0, n_windows * window - len(inputs))  # what it learns of it, nothing is asked of
+    logs = []
+    pairs = np.stack([np.pad(inputs, padding), np.pad(targets, padding)])
+    for piece in np.split(pairs, n_windows, axis=1):
+        learner.train_on_batch(piece[:1], piece[1:])
+        kept: Any = keras.ops.convert_to_numpy(keep.kept)
+        logs.append(log_softmax(kept[0]).astype(np.float32))
+    joined = np.concatenate(logs)[: len(inputs)]
+    if not len(before):
+        first = np.full((1, n_symbols), -math.log(n_symbols), np.float32)
+        joined = np.concatenate([first, joined])
+    return joined[-len(text) :]
+
+
+def learner_of(
+    network: keras.Model, recipe: Recipe, n_symbols: int, rate: float, window: int
+) -> tuple[keras.Model, Keep]:
+    """Return a copy of a network that learns as it reads, and the layer that keeps its logits.
+
+    A step of training gives back the loss alone; so what was predicted before the step is kept.
+    """
+    reader = build(recipe, n_symbols, 1, window, dropout=0.0)
+    copy_weights(network, reader)
+    keep = Keep()
+    learner = keras.Model(reader.inputs, keep(reader.outputs[0]))
+    learner.compile(
+        keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.999, global_clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    forget(learner)
+    return learner, keep
+
+
+def bits_per_character(logs: np.ndarray, text: np.ndarray) -> float:
+    """Return the mean of -log2 p(character) over a text.
+
+    Args:
+        logs: float (n, n_symbols), natural logarithms of the probabilities.
+        text: int (n,).
+    """
+    return float(-logs[np.arange(len(text)), text].astype(np.float64).mean() / BITS)

@@ -1,0 +1,182 @@
+"""The text: where it comes from, its characters as numbers, and its three parts."""
+
+import hashlib
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from common.safe_files import write_atomically, writing
+from common.user_error import UserError, reason_of
+
+EXCERPT = Path(__file__).with_name("excerpt.txt")
+# A fixed version of the public file: Schiller's plays are in the public domain, the repository is
+# under the MIT licence.
+URL = (
+    "https://raw.githubusercontent.com/schutera/tiny_schiller/"
+    "8ea5f65975421fb2f8933fdfdae4186d89da421f/tiny_schiller.txt"
+)
+SHA256 = "a767c050a85a0b3e188ad51531f6b24a4f81b0bc8eec094b6525c66be98dac9b"
+TIMEOUT = 30  # seconds
+SHORTEST = 5000  # characters: its tenths for validation and test then have 500
+TRAINING_SHARE, VALIDATION_SHARE = 0.8, 0.1  # the rest is for the test
+MOST_CHARACTERS = 256  # so that a byte holds each number
+RARE = 100  # a character that is rarer in the training part is merged with the other rare ones
+RARE_SIGN = "\N{REPLACEMENT CHARACTER}"
+
+
+# --- Reading ------------------------------------------------------------------------------------
+
+
+def read_text(source: str, folder: Path, encoding: str = "utf-8-sig") -> str:
+    """Return a text.
+
+    Args:
+        source: excerpt, tiny_schiller (downloaded once), or the path of a file.
+        folder: keeps what was downloaded.
+        encoding: of the file. The default is UTF-8, with or without a mark at its beginning.
+
+    Raises:
+        UserError: there is no such file, it cannot be downloaded, or it is no text that a network
+            could learn from.
+    """
+    path = EXCERPT if source == "excerpt" else Path(source)
+    if source == "tiny_schiller":
+        path = folder / "tiny_schiller.txt"
+        if not path.exists():
+            download(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}.") from error
+    text = decode(content, encoding, path).replace("\r\n", "\n")
+    check(text, path)
+    return text
+
+
+def download(path: Path) -> None:
+    """Fetch the public file, check that it is the one this program means, and keep it.
+
+    Raises:
+        UserError: it cannot be fetched, or is another file.
+    """
+    print(f"Downloading {URL} ...", flush=True)
+    advice = "Save the file yourself and give it with --text FILE; or leave --text out."
+    try:
+        with urllib.request.urlopen(URL, timeout=TIMEOUT) as answer:
+            content = answer.read()
+    except OSError as error:
+        raise UserError(f"cannot download the text: {reason_of(error)}. {advice}") from error
+    if hashlib.sha256(content).hexdigest() != SHA256:
+        raise UserError(f"{URL} is not the file that it was. {advice}")
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content)
+
+
+def decode(content: bytes, encoding: str, path: Path) -> str:
+    """Return bytes as text.
+
+    Raises:
+        UserError: they are none in this encoding, or the encoding is unknown.
+    """
+    if b"\0" in content and not encoding.lower().startswith(("utf-16", "utf-32", "utf16", "utf32")):
+        raise UserError(f"{path} is no text: it holds zero bytes. (For UTF-16: --encoding utf-16.)")
+    try:
+        return content.decode(encoding)
+    except LookupError:
+        raise UserError(f"unknown encoding '{encoding}'. Try utf-8, latin-1 or cp1252.") from None
+    except UnicodeError as error:
+        where = f" (byte {error.start})" if isinstance(error, UnicodeDecodeError) else ""
+        raise UserError(
+            f"{path} is no text in {encoding}{where}. Name its encoding, for example "
+            "--encoding latin-1."
+        ) from None
+
+
+def check(text: str, path: Path) -> None:
+    """Raise UserError for a text that nothing can be learned from."""
+    if not text.strip():
+        raise UserError(f"{path} is empty. Expected a text of {SHORTEST:,} characters or more.")
+    if len(set(text)) == 1:
+        raise UserError(f"{path} repeats a single character, {text[0]!r}: nothing to learn.")
+    if len(text) < SHORTEST:
+        raise UserError(
+            f"{path} has {len(text):,} characters, expected {SHORTEST:,} or more: a tenth is for "
+            "validation, a tenth for the test."
+        )
+
+
+# --- Fewer labels -------------------------------------------------------------------------------
+
+
+def reduce_labels(text: str, how: str) -> str:
+    """Return a text with fewer different characters.
+
+    Args:
+        how: as-is, lower (all letters small) or merged (small, and all characters that the
+            training part has fewer than RARE times become one).
+    """
+    if how == "as-is":
+        return text
+    text = text.lower()
+    if how == "merged":
+        counts = Counter(text[: int(TRAINING_SHARE * len(text))])
+        text = "".join(sign if counts[sign] >= RARE else RARE_SIGN for sign in text)
+    return text
+
+
+# --- Numbers ------------------------------------------------------------------------------------
+
+
+class Vocabulary:
+    """The different characters of a text in their order in Unicode, and a number for each.
+
+    Raises:
+        UserError: they are too many.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.characters = "".join(sorted(set(text)))
+        if len(self.characters) > MOST_CHARACTERS:
+            raise UserError(
+                f"the text has {len(self.characters)} different characters, at most "
+                f"{MOST_CHARACTERS} can be had. Try --labels merged."
+            )
+        self._numbers = {sign: number for number, sign in enumerate(self.characters)}
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def encode(self, text: str) -> np.ndarray:
+        """Return the numbers of the characters, int32 (n,).
+
+        Raises:
+            UserError: a character is not in the vocabulary; all such ones are named.
+        """
+        unknown = sorted(set(text) - self._numbers.keys())
+        if unknown:
+            named = " ".join(repr(sign) for sign in unknown)
+            raise UserError(f"the network has never seen {named}. Write without.")
+        return np.array([self._numbers[sign] for sign in text], np.int32)
+
+    def decode(self, numbers: np.ndarray) -> str:
+        """Return the characters of numbers (n,)."""
+        return "".join(self.characters[number] for number in numbers)
+
+
+class Parts(NamedTuple):
+    """The text in numbers, int32 (n,): first what is learned from, at the end what is for tests."""
+
+    training: np.ndarray  # the first 80 %
+    validation: np.ndarray  # the next 10 %: all choices are made on it
+    test: np.ndarray  # the last 10 %
+
+
+def split(numbers: np.ndarray) -> Parts:
+    """Return the three parts of a text, in its order."""
+    first = int(TRAINING_SHARE * len(numbers))
+    second = int((TRAINING_SHARE + VALIDATION_SHARE) * len(numbers))
+    return Parts(numbers[:first], numbers[first:second], numbers[second:])

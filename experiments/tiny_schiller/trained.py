@@ -1,0 +1,135 @@
+"""A trained network in a folder: made when it is not there yet, and read again to be used."""
+
+import dataclasses
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from common.safe_files import read_json, write_atomically, write_json, writing
+from common.user_error import UserError, reason_of
+from experiments.tiny_schiller.networks import Recipe, build, copy_weights, forget, log_softmax
+from experiments.tiny_schiller.text import Vocabulary
+from experiments.tiny_schiller.training import train
+
+DESCRIPTION, WEIGHTS, BACKUP = "description.json", "weights.npz", "backup.npz"
+AGAIN = "Delete the folder; it is then trained again."
+
+
+class Trained(NamedTuple):
+    """A trained network."""
+
+    network: keras.Model
+    recipe: Recipe
+    vocabulary: Vocabulary
+    seconds: float  # of its training
+
+
+def make_or_load(
+    recipe: Recipe,
+    vocabulary: Vocabulary,
+    text: np.ndarray,
+    validation: np.ndarray | None,
+    seed: int,
+    folder: Path,
+) -> Trained:
+    """Return the network of a folder; train it if it is not there, or not to its end.
+
+    Args:
+        recipe, text, validation, seed: as of `train`.
+        vocabulary: of the text.
+        folder: of this network alone.
+
+    Raises:
+        UserError: the folder holds a network of another recipe or text, is damaged, or cannot be
+            written; or as of `train`.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    wanted = describe(recipe, vocabulary, seed)
+    kept = read_json(folder / DESCRIPTION) if (folder / DESCRIPTION).exists() else None
+    if kept is None:
+        write_json(folder / DESCRIPTION, wanted)
+    elif not isinstance(kept, dict) or {k: kept.get(k) for k in wanted} != wanted:
+        raise UserError(f"{folder} holds another network. {AGAIN}")
+    if (folder / WEIGHTS).exists():
+        return load(folder)
+    network, seconds = train(recipe, len(vocabulary), text, validation, seed, folder / BACKUP)
+    save_weights(network, folder / WEIGHTS)
+    write_json(folder / DESCRIPTION, {**wanted, "seconds": seconds})
+    (folder / BACKUP).unlink(missing_ok=True)
+    return Trained(network, recipe, vocabulary, seconds)
+
+
+def describe(recipe: Recipe, vocabulary: Vocabulary, seed: int) -> dict[str, Any]:
+    """Return, as JSON has it, what a network depends on."""
+    content = {
+        "recipe": dataclasses.asdict(recipe),
+        "characters": vocabulary.characters,
+        "seed": seed,
+    }
+    return json.loads(json.dumps(content))
+
+
+def save_weights(network: keras.Model, path: Path) -> None:
+    """Write the weights, whole or not at all."""
+    content = io.BytesIO()
+    arrays: dict[str, Any] = {
+        f"weight_{k}": keras.ops.convert_to_numpy(v)
+        for k, v in enumerate(network.trainable_variables)
+    }
+    np.savez(content, **arrays)
+    write_atomically(path, content.getvalue())
+
+
+def load(folder: Path) -> Trained:
+    """Return the network of a folder.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    if not (folder / WEIGHTS).exists():
+        raise UserError(
+            f"there is no trained network in {folder}. Train it first: leave out --write."
+        )
+    try:
+        described = read_json(folder / DESCRIPTION)
+        fields = {**described["recipe"]}
+        fields |= {name: tuple(fields[name]) for name in ("units", "dense")}
+        recipe, vocabulary = Recipe(**fields), Vocabulary(described["characters"])
+        network = build(recipe, len(vocabulary), 1, 1, dropout=0.0)
+        with np.load(folder / WEIGHTS, allow_pickle=False) as file:
+            for number, variable in enumerate(network.trainable_variables):
+                variable.assign(file[f"weight_{number}"])
+    except UserError:
+        raise
+    # From damaged bytes, NumPy, zipfile and Keras make errors of almost any class.
+    except Exception as error:
+        raise UserError(f"{folder} is damaged: {reason_of(error)}. {AGAIN}") from error
+    return Trained(network, recipe, vocabulary, described.get("seconds", 0.0))
+
+
+def n_weights(network: keras.Model) -> int:
+    """Return how many numbers a network learns."""
+    return sum(int(np.prod(variable.shape)) for variable in network.trainable_variables)
+
+
+def reader_of(trained: Trained) -> Callable[[int], np.ndarray]:
+    """Return a function that takes the next symbol and returns what is expected after it.
+
+    Its answers are log probabilities, float64 (n_symbols,); it remembers all that it has read.
+    """
+    network = build(trained.recipe, len(trained.vocabulary), 1, 1, dropout=0.0)
+    copy_weights(trained.network, network)
+    forget(network)
+
+    def read(symbol: int) -> np.ndarray:
+        return log_softmax(np.asarray(network.predict_on_batch(np.array([[symbol]], np.int32))))[
+            0, 0
+        ]
+
+    return read

@@ -1,0 +1,293 @@
+import importlib
+import itertools
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common.command_line import PROJECT_DIR
+from common.user_error import UserError
+from experiments.tiny_schiller import networks, training
+from experiments.tiny_schiller.networks import RECIPES, Recipe, build, forget, log_softmax
+from experiments.tiny_schiller.scoring import (
+    bits_per_character,
+    dynamic_log_probabilities,
+    static_log_probabilities,
+)
+from experiments.tiny_schiller.text import read_text
+from experiments.tiny_schiller.trained import WEIGHTS, load, make_or_load, n_weights, reader_of
+from experiments.tiny_schiller.training import Streams, train
+from experiments.tiny_schiller.writing import Style, write
+
+program = importlib.import_module("experiments.tiny_schiller.__main__")
+TINY = Recipe(
+    cell="GRU", units=(12,), embedding=6, streams=4, window=8, epochs=3, learning_rate=0.02,
+    rises_and_falls=True, clip=1.0,
+)  # fmt: skip
+N_SYMBOLS = 5
+
+
+@pytest.fixture(scope="module")
+def text():
+    """Return 3,000 symbols, in each of which two follow from the one before."""
+    rng = np.random.default_rng(0)
+    steps = rng.choice([1, 3], 3000, p=[0.8, 0.2])
+    return (np.cumsum(steps) % N_SYMBOLS).astype(np.int32)
+
+
+@pytest.fixture(scope="module")
+def network(text, tmp_path_factory):
+    """Return a network that has learned the first 2,500 of them."""
+    return train(TINY, N_SYMBOLS, text[:2500], None, 0, tmp_path_factory.mktemp("t") / "b.npz")[0]
+
+
+# --- Networks and what they read ---
+
+
+OURS = RECIPES["ours"]
+
+
+def test_parameters_of_the_published_networks():
+    # 4 (98 + 256 + 1) 256 + 4 (256 + 256 + 1) 256, then dense layers of 128, 128 and 98.
+    lstm = build(RECIPES["published"], 98, 2, 100, 0.2)
+    assert n_weights(lstm) == 363_520 + 525_312 + 32_896 + 16_512 + 12_642
+    # Keras' GRU has two biases: 3 (98 + 256 + 2) 256 + 3 (256 + 128 + 2) 128 + 129 * 98.
+    gru = build(RECIPES["published_gru"], 98, 2, 100, 0.2)
+    assert n_weights(gru) == 273_408 + 148_224 + 12_642
+
+
+def test_ours_is_no_larger_than_the_published_one():
+    assert n_weights(build(OURS, 98, 1, 1, 0.0)) <= n_weights(
+        build(RECIPES["published"], 98, 1, 1, 0.0)
+    )
+
+
+def test_a_network_remembers_from_piece_to_piece_until_it_forgets(text):
+    whole, pieces = (build(TINY, N_SYMBOLS, 1, window, 0.0) for window in (40, 10))
+    networks.copy_weights(whole, pieces)
+    expected = np.asarray(whole.predict_on_batch(text[np.newaxis, :40]))
+    for _ in range(2):
+        read = [pieces.predict_on_batch(text[np.newaxis, k : k + 10]) for k in range(0, 40, 10)]
+        np.testing.assert_allclose(np.concatenate(read, axis=1), expected, atol=1e-5)
+        forget(pieces)
+
+
+def test_log_softmax_of_large_logits():
+    logs = log_softmax(np.array([[1000.0, 1000.0, -1000.0]], np.float32))
+    np.testing.assert_allclose(np.exp(logs), [[0.5, 0.5, 0]])
+
+
+class TestStreams:
+    def test_each_stream_goes_on_in_the_next_batch_and_targets_are_one_ahead(self, text):
+        streams = Streams(text, 4, 8, seed=1)
+        batches = [streams[k] for k in range(len(streams))]
+        inputs, targets = (np.concatenate(part, axis=1) for part in zip(*batches, strict=True))
+        assert inputs.shape == (4, 8 * (2999 // 32))
+        np.testing.assert_array_equal(inputs[:, 1:], targets[:, :-1])
+        joined = inputs.ravel()
+        starts = [k for k in range(40) if np.array_equal(text[k : k + len(joined)], joined)]
+        assert len(starts) == 1
+
+    def test_each_epoch_is_cut_elsewhere_and_equal_seeds_alike(self, text):
+        def first(seed, epoch):
+            streams = Streams(text, 4, 8, seed)
+            streams.begin(epoch)
+            return streams.inputs.tobytes()
+
+        assert len({first(0, epoch) for epoch in range(6)}) > 2
+        assert first(0, 3) == first(0, 3)
+
+    def test_a_text_that_is_too_short_is_refused(self, text):
+        with pytest.raises(UserError, match="has 32 characters, but one batch of 4 streams"):
+            Streams(text[:32], 4, 8, seed=0)
+        assert len(Streams(text[:33], 4, 8, seed=0)) == 1
+
+
+# --- Scores ---
+
+
+def test_a_trained_network_is_better_than_chance(network, text):
+    logs = static_log_probabilities(network, TINY, N_SYMBOLS, text[:2500], text[2500:])
+    assert bits_per_character(logs, text[2500:]) < 1.0  # chance: 2.32; what can be known: 0.72
+
+
+def test_learning_with_a_rate_of_0_is_reading_only(network, text):
+    arguments = (network, TINY, N_SYMBOLS, text[:2500], text[2500:])
+    static = static_log_probabilities(*arguments)
+    dynamic = dynamic_log_probabilities(*arguments, rate=0.0)
+    assert static.shape == dynamic.shape == (500, N_SYMBOLS)
+    np.testing.assert_allclose(static, dynamic, atol=1e-4)
+
+
+@pytest.mark.parametrize("score", [static_log_probabilities, dynamic_log_probabilities])
+def test_no_prediction_depends_on_what_comes_later(score, network, text):
+    other = text.copy()
+    other[2900:] = (other[2900:] + 2) % N_SYMBOLS
+    one, two = (score(network, TINY, N_SYMBOLS, t[:2500], t[2500:]) for t in (text, other))
+    np.testing.assert_allclose(one[:401], two[:401], atol=1e-6)
+    assert np.abs(one[401:] - two[401:]).max() > 0.1
+
+
+@pytest.mark.parametrize("score", [static_log_probabilities, dynamic_log_probabilities])
+def test_of_the_first_character_of_all_nothing_is_known(score, network, text):
+    logs = score(network, TINY, N_SYMBOLS, text[:0], text[:300])
+    assert logs.shape == (300, N_SYMBOLS)
+    np.testing.assert_allclose(logs[0], -np.log(N_SYMBOLS), atol=1e-6)
+    np.testing.assert_allclose(np.exp(logs).sum(axis=1), 1, atol=1e-5)
+
+
+def test_learning_while_reading_pays_when_the_text_changes(network, text):
+    changed = (4 * text[:1500]) % N_SYMBOLS  # steps of 4 and 2 for those of 1 and 3
+    arguments = (network, TINY, N_SYMBOLS, text[:2500], changed)
+    static = bits_per_character(static_log_probabilities(*arguments), changed)
+    dynamic = bits_per_character(dynamic_log_probabilities(*arguments, rate=0.01), changed)
+    assert dynamic < static - 1
+
+
+def test_bits_per_character_by_hand():
+    logs = np.log(np.array([[0.5, 0.5], [0.25, 0.75]]))
+    assert bits_per_character(logs, np.array([1, 0])) == pytest.approx(1.5)
+
+
+# --- Training ---
+
+
+def test_a_training_that_was_killed_ends_as_if_it_had_not_been(
+    network, text, tmp_path, monkeypatch
+):
+    path, begin = tmp_path / "b.npz", training.Epochs.on_epoch_begin
+
+    def killed(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        begin(self, epoch, logs)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.Epochs, "on_epoch_begin", killed)
+        train(TINY, N_SYMBOLS, text[:2500], None, 0, path)
+    resumed, _ = train(TINY, N_SYMBOLS, text[:2500], None, 0, path)
+    for one, other in zip(resumed.trainable_variables, network.trainable_variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_each_epoch_tells_how_good_the_network_is(text, tmp_path, capsys):
+    train(TINY, N_SYMBOLS, text[:2500], text[2500:], 0, tmp_path / "b.npz")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Epoch")]
+    assert len(lines) == 3 and "on the validation part" in lines[0] and "about 0 s left" in lines[2]
+    bits = [float(line.split(":")[1].split()[0]) for line in lines]
+    assert bits == sorted(bits, reverse=True)
+
+
+# --- The folder of a network, and the program ---
+
+
+def start(*arguments, folder):
+    program.main([*arguments, f"--folder={folder}"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_ours():
+    """Let our network be one that trains in seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(networks.RECIPES, "ours", TINY)
+        yield
+
+
+@pytest.fixture(scope="module")
+def poem(tmp_path_factory):
+    """Return a file with some of Schiller's lines."""
+    path = tmp_path_factory.mktemp("text") / "poem.txt"
+    path.write_text(read_text("excerpt", path.parent)[20_000:26_000], encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(poem):
+    """Return the folder of a network that the program has trained on them."""
+    start(f"--text={poem}", folder=poem.parent)
+    return poem.parent / "poem-as-is-ours-seed0"
+
+
+def test_the_table_has_a_row_per_predictor(finished):
+    table = pd.read_csv(finished / "tiny_schiller.csv").set_index("predictor")
+    bits = table["bits per character"]
+    assert bits["ours"] < bits["how common each character is"] < bits["chance"]
+    assert bits["ours, learning as it reads, mixed with n-grams"] < bits["ours"]
+    np.testing.assert_allclose(table["nats per character"], bits * np.log(2))
+    assert table.loc["ours", "parameters"] == n_weights(load(finished).network)
+
+
+def test_what_is_trained_is_not_trained_again(finished, poem, capsys):
+    start(f"--text={poem}", folder=poem.parent)
+    out = capsys.readouterr().out
+    assert "5,400 to learn from, 600 to predict" in out and "Epoch" not in out
+    assert "| ours, learning as it reads " in out
+
+
+def test_it_writes_after_a_prompt(finished, poem, capsys):
+    text, folder = f"--text={poem}", poem.parent
+    for _ in range(2):
+        start(text, "--write=Tell", "--length=40", folder=folder)
+    written = capsys.readouterr().out
+    assert written.startswith("Tell") and len(written) == 2 * 45
+    assert written[:45] == written[45:]
+    with pytest.raises(UserError, match="has never seen '€' '漢'"):
+        start(text, "--write=漢€", folder=folder)
+    with pytest.raises(UserError, match="prompt is empty"):
+        start(text, "--write=", folder=folder)
+    with pytest.raises(UserError, match="there is no trained network"):
+        start("--write=Tell", folder=folder)
+
+
+def test_a_folder_of_another_network_or_a_damaged_one_is_refused(finished, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    vocabulary, other = load(folder).vocabulary, replace(TINY, epochs=1)
+    with pytest.raises(UserError, match="holds another network"):
+        make_or_load(other, vocabulary, np.zeros(100, np.int32), None, 0, folder)
+    (folder / WEIGHTS).write_bytes(b"PK")
+    with pytest.raises(UserError, match="is damaged") as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_writing_reads_as_scoring_does(finished, poem):
+    trained = load(finished)
+    numbers = trained.vocabulary.encode(poem.read_text(encoding="utf-8")[:60])
+    expected = dynamic_log_probabilities(
+        trained.network, TINY, len(trained.vocabulary), numbers[:1], numbers[1:], rate=0.0
+    )
+    read = reader_of(trained)
+    np.testing.assert_allclose([read(k) for k in numbers[:-1]], expected, atol=1e-4)
+    symbols = write(read, numbers, Style(), 0)
+    assert len(list(itertools.islice(symbols, 250))) == 250  # without end
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--network=hours"], "unknown network 'hours'. Did you mean 'ours'"),
+        (["--epochs=0"], "--epochs must be from 1 to 1000, got 0"),
+        (["--top-p=1.5"], "--top-p must be from 0 to 1, got 1.5"),
+        (["--temperature=-1"], "--temperature must be from 0 to 100"),
+        (["--labels=few"], "invalid choice: 'few'"),
+        (["--text=missing.txt"], "cannot read missing.txt"),
+        (["--epoch=3"], "unknown flag '--epoch'"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(arguments, message, tmp_path):
+    with pytest.raises(UserError, match=message) as caught:
+        start(*arguments, folder=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_help_comes_at_once():
+    command = [sys.executable, "-m", "experiments.tiny_schiller", "--help"]
+    answer = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 0 and "python -m experiments.tiny_schiller" in answer.stdout
+    code = "import sys, experiments.tiny_schiller.__main__\nassert 'keras' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, check=True, timeout=60)

@@ -1,0 +1,172 @@
+"""n-grams, the gate and the writing: all that needs no network."""
+
+import itertools
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.tiny_schiller import rivals
+from experiments.tiny_schiller.mixing import Gate
+from experiments.tiny_schiller.ngrams import NGrams, predictions
+from experiments.tiny_schiller.rivals import ppmd_bits, uniform_bits, unigram_bits, zpaq_bits
+from experiments.tiny_schiller.writing import (
+    REPEATED,
+    Style,
+    discourage_repeating,
+    draw,
+    share_of_repeats,
+    write,
+)
+
+
+class TestNGrams:
+    def test_probabilities_by_hand(self):
+        """After 'abaa': of order 0, a is new in the contexts '', b and a, b in one."""
+        model = NGrams(2, order=1, discount=0.5)
+        model.learn(bytes([0, 1, 0, 0]))
+        # Contexts: '' -> a; a -> b (new: counts below), b -> a (new), a -> a (new).
+        order_0 = np.array([3 - 0.5, 1 - 0.5]) / 4 + 0.5 * 2 / 4 * 0.5
+        np.testing.assert_allclose(model.predict(b""), order_0)
+        after_a = np.array([1 - 0.5, 1 - 0.5]) / 2 + 0.5 * 2 / 2 * order_0
+        np.testing.assert_allclose(model.predict(bytes([0])), after_a)
+
+    def test_probabilities_sum_to_1_and_none_is_0(self):
+        rng = np.random.default_rng(0)
+        model = NGrams(5, order=3)
+        model.learn(rng.integers(0, 4, 500, dtype=np.uint8).tobytes())
+        for context in itertools.product(range(5), repeat=3):
+            probabilities = model.predict(bytes(context))
+            assert probabilities.min() > 0
+            assert probabilities.sum() == pytest.approx(1)
+
+    def test_it_learns_while_it_predicts(self):
+        model = NGrams(3, order=2)
+        text = bytes([0, 1, 2] * 50)
+        given = [p[symbol] for p, symbol in zip(predictions(model, b"", text), text, strict=True)]
+        assert given[0] == pytest.approx(1 / 3)
+        assert np.mean(given[-30:]) > 0.95
+
+    def test_known_length(self):
+        model = NGrams(4, order=3)
+        model.learn(bytes([0, 1, 2, 3]))
+        assert model.known_length(bytes([0, 1, 2])) == 3
+        assert model.known_length(bytes([3, 1, 2])) == 2
+        assert model.known_length(bytes([3, 3, 3])) == 0
+
+
+class TestGate:
+    def test_it_finds_out_whom_to_trust_in_which_situation(self):
+        rng = np.random.default_rng(1)
+        gate = Gate(2, 2, rate=0.05)
+        sure = np.log(np.array([0.97, 0.01, 0.01, 0.01]))
+        surprise = []
+        for _ in range(2000):
+            symbol, situation = int(rng.integers(4)), int(rng.integers(2))
+            right, wrong = np.roll(sure, symbol), np.roll(sure, rng.integers(4))
+            pair = [right, wrong] if situation == 0 else [wrong, right]
+            surprise.append(-gate.mix(np.array(pair), situation)[symbol])
+            gate.learn(symbol)
+        assert np.mean(surprise[-500:]) < 0.1
+        assert gate.weights[0, 0] > 3 * abs(gate.weights[0, 1])
+        assert gate.weights[1, 1] > 3 * abs(gate.weights[1, 0])
+
+    def test_the_gradient_is_that_of_finite_differences(self):
+        rng = np.random.default_rng(2)
+        logs = np.log(rng.dirichlet(np.ones(6), size=3))
+
+        def loss(weights):
+            mixed = weights @ logs
+            return -(mixed[2] - np.log(np.exp(mixed).sum()))
+
+        gate = Gate(3, 1, rate=1.0)
+        before = gate.weights[0].copy()
+        gate.mix(logs, 0)
+        gate.learn(2)
+        step = 1e-6
+        slopes = [
+            (loss(before + step * e) - loss(before - step * e)) / (2 * step) for e in np.eye(3)
+        ]
+        np.testing.assert_allclose(before - gate.weights[0], slopes, atol=1e-7)
+
+
+class TestRivals:
+    def test_chance_and_frequencies(self):
+        assert uniform_bits(8) == 3
+        primer = np.array([0] * 7 + [1] * 3)  # with one more of each: 8 and 4 of 12
+        assert unigram_bits(primer, np.array([0, 1]), 2) == pytest.approx(
+            -(np.log2(8 / 12) + np.log2(4 / 12)) / 2
+        )
+
+    def test_compressors_need_less_for_what_they_have_read(self):
+        rng = np.random.default_rng(3)
+        new = "".join(rng.choice(list("abcdefgh"), 3000))
+        other = "".join(rng.choice(list("abcdefgh"), 3000))
+        for bits in (ppmd_bits, zpaq_bits):
+            known, unknown = bits(new, new), bits(other, new)
+            if known is None:
+                pytest.skip("not installed")
+            assert known < 1.5 and 2.8 < unknown < 4
+
+    def test_a_missing_one_is_told_in_a_line(self, monkeypatch, capsys):
+        monkeypatch.setitem(sys.modules, "pyppmd", None)  # as if it were not installed
+        monkeypatch.setattr(rivals.shutil, "which", lambda name: None)
+        assert ppmd_bits("a", "b") is None and zpaq_bits("a", "b") is None
+        assert "pip install pyppmd" in capsys.readouterr().out
+
+
+class TestWriting:
+    LOGS = np.log(np.array([0.5, 0.3, 0.15, 0.05]))
+
+    def frequencies(self, style):
+        rng = np.random.default_rng(4)
+        drawn = [draw(self.LOGS, style, rng) for _ in range(4000)]
+        return np.bincount(drawn, minlength=4) / 4000
+
+    def test_temperature(self):
+        np.testing.assert_allclose(
+            self.frequencies(Style(1.0, 1.0)), [0.5, 0.3, 0.15, 0.05], atol=0.03
+        )
+        squared = np.array([0.25, 0.09, 0.0225, 0.0025])
+        np.testing.assert_allclose(
+            self.frequencies(Style(0.5, 1.0)), squared / squared.sum(), atol=0.03
+        )
+        assert self.frequencies(Style(0.0, 1.0))[0] == 1
+
+    def test_top_p_keeps_the_likeliest(self):
+        np.testing.assert_allclose(
+            self.frequencies(Style(1.0, 0.7)), [5 / 8, 3 / 8, 0, 0], atol=0.03
+        )
+        assert self.frequencies(Style(1.0, 0.1))[0] == 1
+
+    def test_what_would_repeat_loses(self):
+        tail = list(range(10, 10 + REPEATED - 1))
+        written = [*tail, 3, 1, 2, *tail]
+        logs = np.zeros(20)
+        lowered = discourage_repeating(logs, written, 2.5)
+        assert lowered[3] == -2.5 and np.count_nonzero(lowered) == 1
+        np.testing.assert_array_equal(discourage_repeating(logs, written, 0.0), logs)
+
+    def read_in_a_circle(self, symbol):
+        """Expect the symbols 0 to 9 in turn."""
+        return np.log(np.where(np.arange(10) == (symbol + 1) % 10, 0.91, 0.01))
+
+    def test_a_loop_is_left(self):
+        def share(penalty):
+            symbols = write(self.read_in_a_circle, np.array([0]), Style(0.3, 1.0, penalty), 0)
+            return share_of_repeats("".join(str(k) for k in itertools.islice(symbols, 300)))
+
+        assert share(0.0) > 0.8
+        assert share(6.0) < 0.4
+
+    def test_equal_seeds_write_equal_texts(self):
+        def text(seed):
+            symbols = write(self.read_in_a_circle, np.array([0]), Style(2.0, 1.0), seed)
+            return list(itertools.islice(symbols, 100))
+
+        assert text(5) == text(5) != text(6)
+
+    def test_share_of_repeats(self):
+        assert share_of_repeats("abcdefghijklmnop") == 0
+        assert share_of_repeats("a" * 100) == pytest.approx(1 - 1 / 93)
+        assert share_of_repeats("kurz") == 0
