@@ -13,22 +13,30 @@ Killed and started again, it goes on after its last finished epoch. Then it writ
 """
 
 import argparse
+import dataclasses
 import itertools
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common.command_line import PROJECT_DIR, Parser, run_program
-from common.user_error import UserError, unknown_name
+from common.user_error import UserError
+
+if TYPE_CHECKING:
+    from experiments.tiny_schiller.text import Vocabulary
+    from experiments.tiny_schiller.trained import Trained
 
 NAME = "tiny_schiller"
 LABELS = ("as-is", "lower", "merged")
-NETWORKS = ("ours", "published", "published_gru")
+NETWORKS = ("ours", "published", "published_gru", "published_in_streams")
 PROMPT = "Tell"
-FORMATS = {"bits per character": ".3f", "nats per character": ".3f", "parameters": ",.0f"}
-FORMATS["training in s"] = ",.0f"
+LEARNING, MIXED = ", learning as it reads", ", learning as it reads, mixed with n-grams"
+FORMATS = {
+    "bits": ".3f", "nats": ".3f", "weights": ",.0f", "training in s": ",.0f", "restoring": ".3f",
+    "bits and restoring": ".3f",
+}  # fmt: skip
 
 
 def main(arguments: list[str]) -> None:
@@ -52,8 +60,12 @@ def parse_command_line(arguments: list[str]) -> argparse.Namespace:
     )
     train.add_argument("--text", default="excerpt", help="excerpt, tiny_schiller, or a file")
     train.add_argument("--encoding", default="utf-8-sig", help="of the file (utf-8-sig)")
-    train.add_argument("--labels", choices=LABELS, default="as-is", help="fewer characters (as-is)")
-    train.add_argument("--network", default="ours", help="ours, published, published_gru (ours)")
+    train.add_argument(
+        "--labels", nargs="+", choices=LABELS, default=LABELS[:1], help="fewer characters (as-is)"
+    )
+    train.add_argument(
+        "--network", nargs="+", choices=NETWORKS, default=NETWORKS[:1], help="(ours)"
+    )
     train.add_argument("--epochs", type=int, help="passes over the text (the network's own)")
     train.add_argument("--seed", type=int, default=0, help="of training and writing (0)")
     train.add_argument("--validate", action="store_true", help="keep away from the test part")
@@ -65,8 +77,6 @@ def parse_command_line(arguments: list[str]) -> argparse.Namespace:
     where.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / NAME)
     where.add_argument("--write-docs", action="store_true", help="write into docs/results")
     given = parser.parse_args(arguments)
-    if given.network not in NETWORKS:
-        raise unknown_name("network", given.network, NETWORKS)
     for name, low, high in (
         ("epochs", 1, 1000), ("length", 1, 1_000_000), ("temperature", 0, 100), ("top_p", 0, 1),
         ("penalty", 0, 100), ("seed", 0, 2**31),
@@ -78,101 +88,122 @@ def parse_command_line(arguments: list[str]) -> argparse.Namespace:
     return given
 
 
-def folder_of(given: argparse.Namespace) -> Path:
-    """Return the folder of the network that the command line means."""
+def folder_of(given: argparse.Namespace, labels: str, network: str) -> Path:
+    """Return the folder of a network."""
     text = Path(given.text).stem
     part = "-validation" if given.validate else ""
     epochs = f"-{given.epochs}-epochs" if given.epochs else ""
-    return given.folder / f"{text}-{given.labels}-{given.network}{epochs}-seed{given.seed}{part}"
+    return given.folder / f"{text}-{labels}-{network}{epochs}-seed{given.seed}{part}"
 
 
 # --- Training and comparing ---------------------------------------------------------------------
 
 
+class Task(NamedTuple):
+    """What is learned and what is predicted, with all characters or with fewer."""
+
+    labels: str
+    vocabulary: "Vocabulary"
+    primer: str
+    test: str
+    restoring: float  # bits per character that the labels have lost
+
+
 def train_and_compare(given: argparse.Namespace) -> None:
-    """Train the network, if it is not trained yet; print its table and a text."""
-    from experiments.tiny_schiller.text import Vocabulary, read_text, reduce_labels, split
+    """Train what is not trained yet; print the table, and a text by the first network."""
+    from experiments.tiny_schiller.text import read_text
 
     original = read_text(given.text, given.folder, given.encoding)
-    text = reduce_labels(original, given.labels)
-    vocabulary = Vocabulary(text)
-    parts = split(vocabulary.encode(text))
-    primer = text[: len(parts.training)]
-    test = text[len(primer) : len(primer) + len(parts.validation)]
-    if not given.validate:
-        primer, test = primer + test, text[-len(parts.test) :]
-    print(
-        f"Text:     {given.text}, {len(text):,} characters, {len(vocabulary)} different ones; "
-        f"{len(primer):,} to learn from, {len(test):,} to predict",
-        flush=True,
-    )
-    rows = rows_of_rivals(primer, test, vocabulary) + rows_of_network(
-        given, primer, test, vocabulary
-    )
+    rows = []
+    for labels in given.labels:
+        task = make_task(original, labels, given.validate)
+        print(
+            f"Text:     {given.text}, {labels}: {len(task.vocabulary)} characters; "
+            f"{len(task.primer):,} to learn from, {len(task.test):,} to predict",
+            flush=True,
+        )
+        of_task = rows_of_rivals(task)
+        for network in given.network:
+            of_task += rows_of_network(given, task, network)
+        rows += [{"labels": labels, **row, "restoring": task.restoring} for row in of_task]
     write_results(given, rows)
-    write_text(given, PROMPT if PROMPT[0] in vocabulary.characters else primer[:1])
+    write_text(given, PROMPT if given.text in ("excerpt", "tiny_schiller") else original[:1])
 
 
-def rows_of_rivals(primer: str, test: str, vocabulary: Any) -> list[dict[str, Any]]:
+def make_task(original: str, labels: str, is_validation: bool) -> Task:
+    """Return what is to be learned and predicted of a text."""
+    from experiments.tiny_schiller.text import Vocabulary, bits_to_restore, reduce_labels, split
+
+    text = reduce_labels(original, labels)
+    vocabulary = Vocabulary(text)
+    ends = [len(part) for part in split(vocabulary.encode(text))]
+    first = ends[0] if is_validation else ends[0] + ends[1]
+    last = ends[0] + ends[1] if is_validation else len(text)
+    primer, test = text[:first], text[first:last]
+    restoring = bits_to_restore(original[:first], primer, original[first:last], test)
+    return Task(labels, vocabulary, primer, test, restoring)
+
+
+def rows_of_rivals(task: Task) -> list[dict[str, Any]]:
     """Return a row per predictor that is no network."""
     from experiments.tiny_schiller import rivals
     from experiments.tiny_schiller.ngrams import ngram_bits
 
-    numbers, asked = vocabulary.encode(primer), vocabulary.encode(test)
-    n_symbols = len(vocabulary)
+    primer, test, n = *(task.vocabulary.encode(t) for t in task[2:4]), len(task.vocabulary)
     measured: dict[str, Callable[[], float | None]] = {
-        "chance": lambda: rivals.uniform_bits(n_symbols),
-        "how common each character is": lambda: rivals.unigram_bits(numbers, asked, n_symbols),
-        "n-grams, learning as they read": lambda: ngram_bits(numbers, asked, n_symbols),
-        "PPMd, of 7-Zip": lambda: rivals.ppmd_bits(primer, test),
-        "zpaq -m5": lambda: rivals.zpaq_bits(primer, test),
+        "chance": lambda: rivals.uniform_bits(n),
+        "how common each character is": lambda: rivals.unigram_bits(primer, test, n),
+        "n-grams, learning as they read": lambda: ngram_bits(primer, test, n),
+        "PPMd, of 7-Zip": lambda: rivals.ppmd_bits(task.primer, task.test),
+        "zpaq -m5": lambda: rivals.zpaq_bits(task.primer, task.test),
     }
     rows = []
     for name, measure in measured.items():
         bits = measure()
         if bits is not None:
             print(f"  {name}: {bits:.3f} bits per character", flush=True)
-            rows.append({"predictor": name, "bits per character": bits})
+            rows.append({"predictor": name, "bits": bits})
     return rows
 
 
-def rows_of_network(
-    given: argparse.Namespace, primer: str, test: str, vocabulary: Any
-) -> list[dict[str, Any]]:
-    """Train the network and return its rows: reading only, learning as it reads, and mixed."""
-    import dataclasses
-
+def rows_of_network(given: argparse.Namespace, task: Task, network: str) -> list[dict[str, Any]]:
+    """Train a network and return its rows: reading only, learning as it reads, and mixed."""
     from common.keras_start import prepare
 
     prepare(given.seed, "auto")
-    from experiments.tiny_schiller.mixing import mixed_bits
     from experiments.tiny_schiller.networks import RECIPES
+    from experiments.tiny_schiller.trained import kept_scores, make_or_load, n_weights
+
+    recipe = RECIPES[network]
+    if given.epochs:
+        recipe = dataclasses.replace(recipe, epochs=given.epochs)
+    folder = folder_of(given, task.labels, network)
+    primer, test = (task.vocabulary.encode(text) for text in (task.primer, task.test))
+    judged_by = test if given.validate else None
+    trained = make_or_load(recipe, task.vocabulary, primer, judged_by, given.seed, folder)
+    about = {"weights": n_weights(trained.network), "training in s": trained.seconds}
+    scores = kept_scores(folder, lambda: measure_scores(trained, primer, test))
+    return [{"predictor": f"{network}{how}", "bits": bits, **about} for how, bits in scores.items()]
+
+
+def measure_scores(trained: "Trained", primer: Any, test: Any) -> dict[str, float]:
+    """Return the bits per character of a trained network by how it is used; texts int (n,)."""
+    from experiments.tiny_schiller.mixing import mixed_bits
     from experiments.tiny_schiller.scoring import (
         bits_per_character,
         dynamic_log_probabilities,
-        static_log_probabilities,
+        static_bits,
     )
-    from experiments.tiny_schiller.trained import make_or_load, n_weights
 
-    recipe = RECIPES[given.network]
-    if given.epochs:
-        recipe = dataclasses.replace(recipe, epochs=given.epochs)
-    numbers, asked = vocabulary.encode(primer), vocabulary.encode(test)
-    judged_by = asked if given.validate else None
-    trained = make_or_load(recipe, vocabulary, numbers, judged_by, given.seed, folder_of(given))
-    about = {"parameters": n_weights(trained.network), "training in s": trained.seconds}
-    basis = (trained.network, recipe, len(vocabulary), numbers, asked)
-    print("Reading what is to be predicted ...", flush=True)
-    static = static_log_probabilities(*basis)
-    dynamic = dynamic_log_probabilities(*basis)
-    return [
-        {"predictor": f"{given.network}{how}", "bits per character": bits, **about}
-        for how, bits in (
-            ("", bits_per_character(static, asked)),
-            (", learning as it reads", bits_per_character(dynamic, asked)),
-            (", learning as it reads, mixed with n-grams", mixed_bits(dynamic, numbers, asked)),
-        )
-    ]
+    basis = (trained.network, trained.recipe, len(trained.vocabulary), primer, test)
+    scores = {"": static_bits(*basis)}
+    print(f"  reading only: {scores['']:.3f} bits per character", flush=True)
+    if not trained.recipe.single_windows:
+        dynamic = dynamic_log_probabilities(*basis)
+        scores[LEARNING] = bits_per_character(dynamic, test)
+        print(f"  learning as it reads: {scores[LEARNING]:.3f} bits per character", flush=True)
+        scores[MIXED] = mixed_bits(dynamic, primer, test)
+    return scores
 
 
 def write_results(given: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -182,9 +213,14 @@ def write_results(given: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) 
     from studies.tables import write_table
 
     table = pd.DataFrame(rows)
-    table.insert(2, "nats per character", table["bits per character"] * math.log(2))
-    folder = PROJECT_DIR / "docs" / "results" if given.write_docs else folder_of(given)
-    print(f"\n{write_table(folder / NAME, table, FORMATS)}\nTable: {folder}\n", flush=True)
+    table.insert(3, "nats", table["bits"] * math.log(2))
+    if (table["labels"] == "as-is").all():  # nothing is lost
+        table = table.drop(columns=["labels", "restoring"])
+    else:
+        table["bits and restoring"] = table["bits"] + table["restoring"]
+    folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
+    text = write_table(folder / NAME, table, FORMATS)
+    print(f"\nPer character:\n\n{text}\nTable: {folder}\n", flush=True)
 
 
 # --- Writing ------------------------------------------------------------------------------------
@@ -198,7 +234,7 @@ def write_text(given: argparse.Namespace, prompt: str) -> None:
     from experiments.tiny_schiller.trained import load, reader_of
     from experiments.tiny_schiller.writing import Style, write
 
-    trained = load(folder_of(given))
+    trained = load(folder_of(given, given.labels[0], given.network[0]))
     if not prompt:
         raise UserError("the prompt is empty: give the network a character to begin with.")
     numbers = trained.vocabulary.encode(prompt)

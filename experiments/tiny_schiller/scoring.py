@@ -24,6 +24,7 @@ from experiments.tiny_schiller.networks import (
 BITS = math.log(2)  # natural units per bit
 STATIC_STREAMS, STATIC_WINDOW = 64, 100
 RATE, WINDOW = 1e-4, 32  # of learning while reading: chosen on the validation part
+MOST_WINDOWS = 20_000
 CONTEXT = 200  # characters that a stream reads before those that it is judged by
 
 
@@ -127,6 +128,33 @@ def learner_of(
     )
     forget(learner)
     return learner, keep
+
+
+def static_bits(
+    network: keras.Model, recipe: Recipe, n_symbols: int, primer: np.ndarray, text: np.ndarray
+) -> float:
+    """Return the bits per character of a network that reads as it has learned to read.
+
+    Arguments as of `static_log_probabilities`. Of a network that learned from single windows, each
+    answer costs a window; so it is asked of MOST_WINDOWS characters at most, at equal distances.
+    """
+    if not recipe.single_windows:
+        return bits_per_character(
+            static_log_probabilities(network, recipe, n_symbols, primer, text), text
+        )
+    everything = np.concatenate([primer[max(0, len(primer) - recipe.window) :], text])
+    first = max(recipe.window, len(everything) - len(text))
+    n_asked = max(1, min(MOST_WINDOWS, len(everything) - first) // STATIC_STREAMS)
+    ends = np.linspace(first, len(everything) - 1, n_asked * STATIC_STREAMS).astype(int)
+    reader = build(recipe, n_symbols, STATIC_STREAMS, recipe.window, dropout=0.0)
+    copy_weights(network, reader)
+    logs = []
+    for some in np.split(ends, n_asked):
+        forget(reader)
+        places = some[:, np.newaxis] + np.arange(-recipe.window, 0)
+        logits = np.asarray(reader.predict_on_batch(everything[places]))[:, -1]
+        logs.append(log_softmax(logits))
+    return bits_per_character(np.concatenate(logs), everything[ends])
 
 
 def bits_per_character(logs: np.ndarray, text: np.ndarray) -> float:

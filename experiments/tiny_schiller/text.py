@@ -121,11 +121,31 @@ def reduce_labels(text: str, how: str) -> str:
     """
     if how == "as-is":
         return text
-    text = text.lower()
+    # One character for each: a few letters would become two.
+    text = "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in text)
     if how == "merged":
         counts = Counter(text[: int(TRAINING_SHARE * len(text))])
         text = "".join(sign if counts[sign] >= RARE else RARE_SIGN for sign in text)
     return text
+
+
+def bits_to_restore(primer: str, reduced_primer: str, test: str, reduced_test: str) -> float:
+    """Return the bits per character that a text with fewer labels has lost.
+
+    They are what one needs to restore it who knows how often each character of the primer became
+    which one. So what different labels need for a character can be compared.
+
+    Args:
+        primer, reduced_primer: what is counted, of equal lengths; each pair once more.
+        test, reduced_test: what is restored, of equal lengths.
+    """
+    pairs, singles = Counter(zip(primer, reduced_primer, strict=True)), Counter(reduced_primer)
+    n_originals = Counter(short for _, short in {*pairs, *zip(test, reduced_test, strict=True)})
+    shares = [
+        (pairs[long, short] + 1) / (singles[short] + n_originals[short])
+        for long, short in zip(test, reduced_test, strict=True)
+    ]
+    return float(-np.log2(shares).mean())
 
 
 # --- Numbers ------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from experiments.tiny_schiller.text import Vocabulary
 from experiments.tiny_schiller.training import train
 
 DESCRIPTION, WEIGHTS, BACKUP = "description.json", "weights.npz", "backup.npz"
+SCORES = "scores.json"
 AGAIN = "Delete the folder; it is then trained again."
 
 
@@ -111,6 +112,17 @@ def load(folder: Path) -> Trained:
     except Exception as error:
         raise UserError(f"{folder} is damaged: {reason_of(error)}. {AGAIN}") from error
     return Trained(network, recipe, vocabulary, described.get("seconds", 0.0))
+
+
+def kept_scores(folder: Path, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """Return the scores that a network's folder holds; if there are none, measure and keep them."""
+    path = folder / SCORES
+    if not path.exists():
+        write_json(path, measure())
+    scores = read_json(path)
+    if not isinstance(scores, dict) or not all(isinstance(v, float) for v in scores.values()):
+        raise UserError(f"{path} holds no scores. Delete it; it is then made again.")
+    return scores
 
 
 def n_weights(network: keras.Model) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.user_error import UserError
 from experiments.tiny_schiller.networks import Recipe, build, forget
-from experiments.tiny_schiller.scoring import BITS, static_log_probabilities
+from experiments.tiny_schiller.scoring import BITS, static_bits
 from studies.progress import describe_duration
 from training.backup import Backup
 from training.callbacks import StopWhenDiverged
@@ -60,11 +60,53 @@ class Streams(keras.utils.PyDataset):
         return self.inputs[:, columns], self.targets[:, columns]
 
 
-class Epochs(keras.callbacks.Callback):
-    """Begins each epoch with empty memories, and ends it with a line.
+class SingleWindows(keras.utils.PyDataset):
+    """Random windows of a text, of which the last answer alone counts.
 
     Args:
-        streams: what the network reads.
+        numbers: int (n,), the text.
+        n_windows, window: rows and columns of a batch.
+        steps: batches of an epoch.
+        seed: of which windows there are, others in each epoch.
+
+    Raises:
+        UserError: the text is too short for a single window.
+    """
+
+    def __init__(
+        self, numbers: np.ndarray, n_windows: int, window: int, steps: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.numbers, self.shape, self.steps, self.seed = numbers, (n_windows, window), steps, seed
+        if len(numbers) <= window:
+            raise UserError(
+                f"the training part has {len(numbers):,} characters, but a window needs "
+                f"{window + 1}. Take a longer text."
+            )
+        # Weights of the answers: their mean over a batch is then that of the last ones.
+        self.weights = np.zeros(self.shape, np.float32)
+        self.weights[:, -1] = window
+        self.begin(0)
+
+    def begin(self, epoch: int) -> None:
+        """Choose the windows of an epoch."""
+        rng = np.random.default_rng([self.seed, epoch])
+        n_windows, window = self.shape
+        self.starts = rng.integers(len(self.numbers) - window, size=(self.steps, n_windows))
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        places = self.starts[index][:, np.newaxis] + np.arange(self.shape[1])
+        return self.numbers[places], self.numbers[places + 1], self.weights
+
+
+class Epochs(keras.callbacks.Callback):
+    """Begins each epoch, and each single window, with empty memories, and ends it with a line.
+
+    Args:
+        batches: what the network reads.
         backup: knows the seconds.
         recipe: knows how many epochs there are.
         validation: int (n,), the text that each epoch is judged by; None for none.
@@ -73,20 +115,25 @@ class Epochs(keras.callbacks.Callback):
 
     def __init__(
         self,
-        streams: Streams,
+        batches: Streams | SingleWindows,
         backup: Backup,
         recipe: Recipe,
         validation: np.ndarray | None,
         n_symbols: int,
     ) -> None:
         super().__init__()
-        self.streams, self.backup, self.recipe = streams, backup, recipe
+        self.batches, self.backup, self.recipe = batches, backup, recipe
         self.validation, self.n_symbols = validation, n_symbols
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Cut the text anew."""
-        self.streams.begin(epoch)
+        self.batches.begin(epoch)
         forget(self.model)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Forget what was in other windows."""
+        if self.recipe.single_windows:
+            forget(self.model)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Print how good the network is, and how long the rest will take."""
@@ -105,10 +152,8 @@ class Epochs(keras.callbacks.Callback):
 
     def _validation_bits(self) -> float:
         assert self.validation is not None
-        of_each = static_log_probabilities(
-            self.model, self.recipe, self.n_symbols, self.validation[:0], self.validation
-        )
-        return float(-np.mean(of_each[np.arange(len(of_each)), self.validation]) / BITS)
+        nothing = self.validation[:0]
+        return static_bits(self.model, self.recipe, self.n_symbols, nothing, self.validation)
 
 
 def train(
@@ -137,14 +182,14 @@ def train(
         DivergedError: the loss is no number any more.
     """
     keras.utils.set_random_seed(seed)
-    streams = Streams(text, recipe.streams, recipe.window, seed)
+    batches = batches_of(recipe, text, seed)
     network = build(recipe, n_symbols, recipe.streams, recipe.window, recipe.dropout)
-    compile_network(network, recipe, len(streams))
+    compile_network(network, recipe, len(batches))
     backup = Backup(path, network)
-    epochs = Epochs(streams, backup, recipe, validation, n_symbols)
+    epochs = Epochs(batches, backup, recipe, validation, n_symbols)
     verbose: Any = 1 if sys.stdout.isatty() else 0  # a bar, besides the line per epoch
     network.fit(
-        streams,
+        batches,
         shuffle=False,
         initial_epoch=backup.next_epoch,
         epochs=recipe.epochs,
@@ -153,6 +198,14 @@ def train(
     )
     backup.stop_clock()
     return network, backup.seconds
+
+
+def batches_of(recipe: Recipe, text: np.ndarray, seed: int) -> Streams | SingleWindows:
+    """Return what a network of a recipe learns from; a text is int (n,)."""
+    if not recipe.single_windows:
+        return Streams(text, recipe.streams, recipe.window, seed)
+    steps = recipe.steps or max(1, (len(text) - recipe.window) // recipe.streams)
+    return SingleWindows(text, recipe.streams, recipe.window, steps, seed)
 
 
 def compile_network(network: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:

@@ -16,11 +16,12 @@ from experiments.tiny_schiller.networks import RECIPES, Recipe, build, forget, l
 from experiments.tiny_schiller.scoring import (
     bits_per_character,
     dynamic_log_probabilities,
+    static_bits,
     static_log_probabilities,
 )
 from experiments.tiny_schiller.text import read_text
 from experiments.tiny_schiller.trained import WEIGHTS, load, make_or_load, n_weights, reader_of
-from experiments.tiny_schiller.training import Streams, train
+from experiments.tiny_schiller.training import SingleWindows, Streams, train
 from experiments.tiny_schiller.writing import Style, write
 
 program = importlib.import_module("experiments.tiny_schiller.__main__")
@@ -79,6 +80,28 @@ def test_a_network_remembers_from_piece_to_piece_until_it_forgets(text):
 def test_log_softmax_of_large_logits():
     logs = log_softmax(np.array([[1000.0, 1000.0, -1000.0]], np.float32))
     np.testing.assert_allclose(np.exp(logs), [[0.5, 0.5, 0]])
+
+
+def test_single_windows_ask_for_the_last_answer(text):
+    batches = SingleWindows(text, 6, 10, steps=3, seed=0)
+    inputs, targets, weights = batches[2]
+    assert len(batches) == 3 and inputs.shape == targets.shape == weights.shape == (6, 10)
+    np.testing.assert_array_equal(inputs[:, 1:], targets[:, :-1])
+    assert weights[:, :-1].max() == 0 and weights.mean() == 1
+    before = batches[0][0].tobytes()
+    batches.begin(1)
+    assert batches[0][0].tobytes() != before
+    with pytest.raises(UserError, match="has 10 characters, but a window needs 11"):
+        SingleWindows(text[:10], 6, 10, steps=3, seed=0)
+
+
+def test_a_network_of_single_windows_learns_and_is_judged_by_windows(text, tmp_path, capsys):
+    recipe = replace(TINY, streams=64, single_windows=True, steps=40)
+    network, _ = train(recipe, N_SYMBOLS, text[:2500], text[2500:], 0, tmp_path / "b.npz")
+    bits = static_bits(network, recipe, N_SYMBOLS, text[:2500], text[2500:])
+    assert bits < 1.2
+    last_line = capsys.readouterr().out.splitlines()[-1]
+    assert float(last_line.split(", ")[1].split()[0]) == pytest.approx(bits, abs=0.1)
 
 
 class TestStreams:
@@ -213,19 +236,34 @@ def finished(poem):
 
 
 def test_the_table_has_a_row_per_predictor(finished):
-    table = pd.read_csv(finished / "tiny_schiller.csv").set_index("predictor")
-    bits = table["bits per character"]
+    table = pd.read_csv(finished.parent / "tiny_schiller.csv").set_index("predictor")
+    bits = table["bits"]
     assert bits["ours"] < bits["how common each character is"] < bits["chance"]
     assert bits["ours, learning as it reads, mixed with n-grams"] < bits["ours"]
-    np.testing.assert_allclose(table["nats per character"], bits * np.log(2))
-    assert table.loc["ours", "parameters"] == n_weights(load(finished).network)
+    np.testing.assert_allclose(table["nats"], bits * np.log(2))
+    assert table.loc["ours", "weights"] == n_weights(load(finished).network)
 
 
-def test_what_is_trained_is_not_trained_again(finished, poem, capsys):
+def test_what_is_done_is_not_done_again(finished, poem, capsys, monkeypatch):
+    monkeypatch.setattr(program, "measure_scores", None)
     start(f"--text={poem}", folder=poem.parent)
     out = capsys.readouterr().out
     assert "5,400 to learn from, 600 to predict" in out and "Epoch" not in out
     assert "| ours, learning as it reads " in out
+    (finished / "scores.json").write_text("[1]")
+    with pytest.raises(UserError, match="holds no scores. Delete it"):
+        start(f"--text={poem}", folder=poem.parent)
+    (finished / "scores.json").unlink()
+
+
+def test_fewer_labels_are_compared_by_what_they_lose(poem, tmp_path, monkeypatch):
+    monkeypatch.setattr(program, "measure_scores", lambda *_: {"": 2.0})
+    start(f"--text={poem}", "--labels", "as-is", "lower", "--epochs=1", folder=tmp_path)
+    table = pd.read_csv(tmp_path / "tiny_schiller.csv").set_index(["labels", "predictor"])
+    assert table.loc[("as-is", "ours"), "restoring"] == 0
+    assert 0.1 < table.loc[("lower", "ours"), "restoring"] < 1
+    assert table.loc[("lower", "ours"), "bits and restoring"] > 2.1
+    assert table.loc[("lower", "chance"), "bits"] < table.loc[("as-is", "chance"), "bits"]
 
 
 def test_it_writes_after_a_prompt(finished, poem, capsys):
@@ -270,7 +308,7 @@ def test_writing_reads_as_scoring_does(finished, poem):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--network=hours"], "unknown network 'hours'. Did you mean 'ours'"),
+        (["--network=hours"], "invalid choice: 'hours'"),
         (["--epochs=0"], "--epochs must be from 1 to 1000, got 0"),
         (["--top-p=1.5"], "--top-p must be from 0 to 1, got 1.5"),
         (["--temperature=-1"], "--temperature must be from 0 to 100"),

@@ -10,6 +10,7 @@ from experiments.tiny_schiller.text import (
     EXCERPT,
     RARE_SIGN,
     Vocabulary,
+    bits_to_restore,
     read_text,
     reduce_labels,
     split,
@@ -114,6 +115,16 @@ def test_fewer_labels():
     assert len(merged) == len(text)
     assert merged[text.index("Q")] == RARE_SIGN  # it comes once
     assert merged.replace(RARE_SIGN, "") == lower.replace("q", "")
+
+
+def test_bits_to_restore_by_hand():
+    """After 'aaAa': a was 3 of 4 a's; with one more of each, a has 4 and A 2 of 6."""
+    assert bits_to_restore("aaAa", "aaaa", "aA", "aa") == pytest.approx(
+        -(np.log2(4 / 6) + np.log2(2 / 6)) / 2
+    )
+    assert bits_to_restore("ab", "ab", "ba", "ba") == 0
+    # B was never seen: of b's, there are two kinds in all, b and B.
+    assert bits_to_restore("ab", "ab", "B", "b") == pytest.approx(-np.log2(1 / 3))
 
 
 def test_characters_have_numbers_and_unknown_ones_are_named():
