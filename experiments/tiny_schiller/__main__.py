@@ -25,6 +25,8 @@ from common.command_line import PROJECT_DIR, Parser, run_program
 from common.user_error import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from experiments.tiny_schiller.text import Vocabulary
     from experiments.tiny_schiller.trained import Trained
 
@@ -74,6 +76,9 @@ def parse_command_line(arguments: list[str]) -> argparse.Namespace:
     write.add_argument("--temperature", type=float, default=0.7, help="0: the likeliest (0.7)")
     write.add_argument("--top-p", type=float, default=0.95, help="share of the likely (0.95)")
     write.add_argument("--penalty", type=float, default=2.0, help="against repetition (2)")
+    train.add_argument(
+        "--repetition", action="store_true", help="measure how often networks repeat themselves"
+    )
     where.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / NAME)
     where.add_argument("--write-docs", action="store_true", help="write into docs/results")
     given = parser.parse_args(arguments)
@@ -207,10 +212,12 @@ def measure_scores(trained: "Trained", primer: Any, test: Any) -> dict[str, floa
 
 
 def write_results(given: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print and write the table."""
+    """Print and write the table; write the figure, and the raw numbers of its curves."""
     import pandas as pd
 
-    from studies.tables import write_table
+    from common.safe_files import write_atomically
+    from experiments.tiny_schiller.drawing import draw
+    from studies.tables import write_csv, write_table
 
     table = pd.DataFrame(rows)
     table.insert(3, "nats", table["bits"] * math.log(2))
@@ -220,7 +227,39 @@ def write_results(given: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) 
         table["bits and restoring"] = table["bits"] + table["restoring"]
     folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
     text = write_table(folder / NAME, table, FORMATS)
-    print(f"\nPer character:\n\n{text}\nTable: {folder}\n", flush=True)
+    first = pd.DataFrame(rows)[lambda frame: frame["labels"] == given.labels[0]]
+    folders = {name: folder_of(given, given.labels[0], name) for name in given.network}
+    curves = {name: curve_of(of_network) for name, of_network in folders.items()}
+    repeats = pd.DataFrame(repeat_rows(folders) if given.repetition else [])
+    write_csv(folder / f"{NAME}_curves.csv", pd.concat(curves, names=["network"]).reset_index(0))
+    if given.repetition:
+        write_csv(folder / f"{NAME}_repeats.csv", repeats)
+    write_atomically(folder / f"{NAME}.png", draw(first, curves, repeats))
+    print(f"\nPer character:\n\n{text}\nTables and figure: {folder}\n", flush=True)
+
+
+def curve_of(folder: Path) -> "pd.DataFrame":
+    """Return a row per epoch of a training, epochs from 1."""
+    import pandas as pd
+
+    from experiments.tiny_schiller.training import HISTORY
+
+    return pd.read_csv(folder / HISTORY).assign(epoch=lambda frame: frame["epoch"] + 1)
+
+
+def repeat_rows(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """Return how often each network repeats itself in writing."""
+    from experiments.tiny_schiller.trained import load, reader_of
+    from experiments.tiny_schiller.writing import repeats_by_temperature
+
+    rows = []
+    for name, folder in folders.items():
+        print(f"Writing at several temperatures: {name} ...", flush=True)
+        trained = load(folder)
+        prompt = trained.vocabulary.encode(trained.vocabulary.characters[-1])
+        measured = repeats_by_temperature(lambda trained=trained: reader_of(trained), prompt)
+        rows += [{"network": name, **row} for row in measured]
+    return rows
 
 
 # --- Writing ------------------------------------------------------------------------------------

@@ -12,9 +12,10 @@ from experiments.tiny_schiller.networks import Recipe, build, forget
 from experiments.tiny_schiller.scoring import BITS, static_bits
 from studies.progress import describe_duration
 from training.backup import Backup
-from training.callbacks import StopWhenDiverged
+from training.callbacks import StopWhenDiverged, trim_history
 from training.optimizers import ScheduledAdam
 
+HISTORY = "history.csv"
 WARM_UP = 0.1  # share of the steps in which the rate rises
 
 
@@ -167,12 +168,11 @@ def train(
     """Train a network, from its first epoch or from where it was interrupted.
 
     Args:
-        recipe: the network and how to train it.
-        n_symbols: size of the vocabulary.
+        recipe, n_symbols: the network, how to train it, and the size of the vocabulary.
         text: int (n,), what is learned.
         validation: int (m,), what each epoch is judged by; None: nothing.
         seed: of the first weights, of dropout and of where the text is cut.
-        path: of the backup, which is written after each epoch.
+        path: of the backup, which is written after each epoch; beside it, HISTORY gets a row.
 
     Returns:
         The network as it was trained, and the seconds that it took.
@@ -186,18 +186,35 @@ def train(
     network = build(recipe, n_symbols, recipe.streams, recipe.window, recipe.dropout)
     compile_network(network, recipe, len(batches))
     backup = Backup(path, network)
-    epochs = Epochs(batches, backup, recipe, validation, n_symbols)
+    fit(network, batches, recipe, backup, Epochs(batches, backup, recipe, validation, n_symbols))
+    backup.stop_clock()
+    return network, backup.seconds
+
+
+def fit(
+    network: keras.Model,
+    batches: Streams | SingleWindows,
+    recipe: Recipe,
+    backup: Backup,
+    epochs: Epochs,
+) -> None:
+    """Train from where the backup stands to the last epoch."""
+    history = backup.path.with_name(HISTORY)
+    trim_history(history, backup.epochs_done)
     verbose: Any = 1 if sys.stdout.isatty() else 0  # a bar, besides the line per epoch
     network.fit(
         batches,
         shuffle=False,
         initial_epoch=backup.next_epoch,
         epochs=recipe.epochs,
-        callbacks=[StopWhenDiverged(recipe.learning_rate), epochs, backup],
+        callbacks=[
+            StopWhenDiverged(recipe.learning_rate),
+            epochs,
+            keras.callbacks.CSVLogger(str(history), append=True),
+            backup,
+        ],
         verbose=verbose,
     )
-    backup.stop_clock()
-    return network, backup.seconds
 
 
 def batches_of(recipe: Recipe, text: np.ndarray, seed: int) -> Streams | SingleWindows:

@@ -1,5 +1,6 @@
 """Writing text: a character at a time, each drawn from what the network expects next."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -7,6 +8,13 @@ import numpy as np
 
 LOOK_BACK = 400  # characters in which a repetition is looked for
 REPEATED = 8  # characters in a row make a repetition
+TEMPERATURES, PENALTIES = (0.01, 0.1, 0.3, 0.5, 0.7, 1.0), (0.0, 2.0)
+LONG = 2000  # symbols of a text in which repetitions are counted
+
+
+# Takes the next symbol of a text and returns the log probabilities of the one after it, float
+# (n_symbols,); it remembers what it has read.
+Reader = Callable[[int], np.ndarray]
 
 
 class Style(NamedTuple):
@@ -57,14 +65,11 @@ def discourage_repeating(
     return lowered
 
 
-def write(
-    read: Callable[[int], np.ndarray], prompt: np.ndarray, style: Style, seed: int
-) -> Iterator[int]:
+def write(read: Reader, prompt: np.ndarray, style: Style, seed: int) -> Iterator[int]:
     """Yield symbols without end, the first one after the prompt.
 
     Args:
-        read: takes the next symbol of the text and returns the log probabilities of the one after
-            it, float (n_symbols,); it remembers what it has read.
+        read: has read nothing yet.
         prompt: int (n,), not empty.
         style: how characters are drawn.
         seed: equal seeds write equal texts.
@@ -84,3 +89,23 @@ def share_of_repeats(written: str, length: int = REPEATED) -> float:
     """Return the share of a text's runs of `length` characters that stand in it before, 0 to 1."""
     runs = [written[k : k + length] for k in range(len(written) - length + 1)]
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
+
+
+def repeats_by_temperature(read_anew: Callable[[], Reader], prompt: np.ndarray) -> list[dict]:
+    """Return how often a network repeats itself, by temperature, without a penalty and with one.
+
+    Args:
+        read_anew: returns a reader, as of `write`, that has read nothing yet.
+        prompt: int (n,), what all texts begin with.
+
+    Returns:
+        A row per temperature and penalty, with the share of repeats in a text of LONG symbols.
+    """
+    rows = []
+    for penalty in PENALTIES:
+        for temperature in TEMPERATURES:
+            style = Style(temperature, 1.0, penalty)
+            written = list(itertools.islice(write(read_anew(), prompt, style, seed=0), LONG))
+            row = {"penalty": penalty, "temperature": temperature}
+            rows.append({**row, "share": share_of_repeats("".join(map(chr, written)))})
+    return rows

@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from common.command_line import PROJECT_DIR
 from common.user_error import UserError
-from experiments.tiny_schiller import networks, training
+from experiments.tiny_schiller import networks, training, writing
 from experiments.tiny_schiller.networks import RECIPES, Recipe, build, forget, log_softmax
 from experiments.tiny_schiller.scoring import (
     bits_per_character,
@@ -231,7 +232,9 @@ def poem(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(poem):
     """Return the folder of a network that the program has trained on them."""
-    start(f"--text={poem}", folder=poem.parent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "LONG", 60)
+        start(f"--text={poem}", "--repetition", folder=poem.parent)
     return poem.parent / "poem-as-is-ours-seed0"
 
 
@@ -242,6 +245,17 @@ def test_the_table_has_a_row_per_predictor(finished):
     assert bits["ours, learning as it reads, mixed with n-grams"] < bits["ours"]
     np.testing.assert_allclose(table["nats"], bits * np.log(2))
     assert table.loc["ours", "weights"] == n_weights(load(finished).network)
+
+
+def test_figure_and_raw_numbers_lie_beside_it(finished):
+    curves = pd.read_csv(finished.parent / "tiny_schiller_curves.csv")
+    assert list(curves["epoch"]) == [1, 2, 3] and curves["bits"].is_monotonic_decreasing
+    repeats = pd.read_csv(finished.parent / "tiny_schiller_repeats.csv")
+    assert set(repeats["penalty"]) == {0, 2} and repeats["share"].between(0, 1).all()
+    cold = repeats[repeats["temperature"] == 0.01].set_index("penalty")["share"]
+    assert cold[2] < cold[0]
+    with Image.open(finished.parent / "tiny_schiller.png") as figure:
+        assert figure.width > 900
 
 
 def test_what_is_done_is_not_done_again(finished, poem, capsys, monkeypatch):
