@@ -26,6 +26,15 @@ ARCHITECTURES = {
     "tiny_cnn_large": "architectures.tiny",
     "keras_example": "architectures.keras_example",
     "fashion_example": "architectures.fashion_example",
+    **dict.fromkeys(("simple_conv", "drop_conv"), "architectures.lecture"),
+    **dict.fromkeys(("sweep_baseline", "sweep_best"), "architectures.sweep"),
+    **dict.fromkeys(
+        ("one_convolution", "one_convolution_5x5", "one_convolution_stride_2", "two_convolutions"),
+        "architectures.one_factor",
+    ),
+    **dict.fromkeys(
+        ("lenet5", "alexnet", "vgg16", "googlenet", "resnet20"), "architectures.classic"
+    ),
 }
 
 
