@@ -50,9 +50,11 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UserError: an unknown flag (with the nearest valid one) or one without its value.
         """
-        return self._all_known(
-            *self.parse_known_args([with_hyphens(text) for text in args], namespace)
-        )
+        return self._all_known(*self.parse_known_args(args, namespace))
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return what the command line says, and what this parser does not know of it."""
+        return super().parse_known_args([with_hyphens(text) for text in args], namespace)
 
     def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Return what the command line says, as `parse_args`; flags may stand between names."""

@@ -12,7 +12,7 @@ Distort = Callable[[np.ndarray, float], np.ndarray]  # (n, 28, 28) in [0, 1], st
 
 
 class Distortion(NamedTuple):
-    """A distortion and the strengths at which it is tried, which begin with none."""
+    """A distortion and the strengths at which it is tried, among them none."""
 
     unit: str
     strengths: tuple[float, ...]
@@ -40,7 +40,7 @@ def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def slanted(images: np.ndarray, degrees: float) -> np.ndarray:
-    """Lean the first half of the images to the left, the others to the right."""
+    """Lean the first half of the images to the right, the others to the left."""
     slope, half = np.tan(np.radians(degrees)), len(images) // 2
     leans = [np.array([[1, 0], [sign * slope, 1]]) for sign in (1, -1)]
     parts = [_mapped(images[:half], leans[0], (0, 0)), _mapped(images[half:], leans[1], (0, 0))]

@@ -5,8 +5,10 @@
 
 Reads MNIST's test images, scikit-learn's 1,797 digits, which 13 people in Turkey wrote, and the
 data sets that are named: .npz, IDX or CSV files, or folders 0 to 9 of pictures. Then it distorts
-MNIST's test images more and more, in eight ways. Prints a Markdown table of accuracies, and writes
-it into the folder, with tables of each class and of each strength, and a figure.
+the first `--n` of MNIST's test images more and more, in eight ways. It does so by two networks: the
+record and `apps/robust_model`, whose recipe was chosen on scikit-learn's digits. Prints a Markdown
+table of accuracies, and writes it into the folder, with tables of each class and of each strength,
+and a figure.
 
 To compare recipes, give a run of each: `--model runs/FOLDER --model runs/OTHER_FOLDER`.
 """
@@ -27,7 +29,7 @@ from common.labelled_images import LabelledImages, read_labelled_images
 from common.pictures import find_digits
 from common.user_error import UserError
 from experiments.distortions import DISTORTIONS
-from figures.screen import our_style
+from figures.screen import our_style, without_screen
 from figures.style import BLUE, DOTS_PER_INCH, GREEN, ORANGE
 from studies.tables import write_csv, write_table
 
@@ -50,6 +52,8 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_intermixed_args(arguments)
     if not MIN_N <= given.n <= 10_000:
         raise UserError(f"--n must be from {MIN_N} to 10000, got {given.n}.")
+    if given.write_docs and (given.model or given.data):
+        raise UserError("--write-docs is for the project's networks and data: leave out others.")
     models = {str(path): path for path in given.model} if given.model else MODELS
     if len(models) > len(STYLES):
         raise UserError(f"--model may be given up to {len(STYLES)} times, got {len(models)}.")
@@ -130,7 +134,7 @@ def draw_strength(curves: pd.DataFrame) -> Figure:
     """Return a figure with a panel per distortion: accuracy over strength, a line per network."""
     import matplotlib.pyplot as plt
 
-    with our_style():
+    with without_screen(), our_style():
         figure, panels = plt.subplots(
             2, 4, figsize=(11, 5.6), sharey=True, layout="constrained", squeeze=False
         )

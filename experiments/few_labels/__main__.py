@@ -1,19 +1,20 @@
 """How many labels does a network need, and how far do ten of them go?
 
-    python -m experiments.few_labels                    # everything, hours
+    python -m experiments.few_labels                    # everything: 140 trainings, ten hours
     python -m experiments.few_labels --parts graph      # ten labels and a graph, minutes
 
-*curve*: the default recipe on 1, 5, 10, 50, 100, 500 and all labelled images per class, the most
-typical of their class or random ones, with varied images and without. Every training takes the
-same number of steps. *graph*: ten labels in all flow along a graph of images that look alike.
-*network*: the default recipe on the surest of the graph's answers.
+*curve*: the default recipe, but for the flags, on 1, 5, 10, 50, 100, 500 and all labelled images
+per class, the most typical of their class or random ones, with varied images and without. Every
+training takes the same number of steps. *graph*: ten labels in all flow along a graph of images
+that look alike. *network*: the default recipe on the surest of the graph's answers.
 
 Of ten labels, `ten_labels.py` says what transductive and inductive mean, and which labels the
 choices saw.
 
 Flags of the main program change the recipe, for example `--architecture fast_cnn_small`.
 `--validate` keeps away from the test images: it chooses labelled ones among the first 50,000
-training images and reads the other 10,000. Killed and started again, it goes on where it was.
+training images and reads the other 10,000. Killed and started again, it goes on where it was; after
+a change of the code, choose another `--folder`.
 Prints two Markdown tables, and writes them, every training's figures and a figure into the folder.
 """
 
@@ -48,9 +49,15 @@ NAME = "few_labels"
 PARTS = ("curve", "graph", "network")
 COUNTS = (1, 5, 10, 50, 100, 500, None)  # labelled images per class; None: all
 SUREST = 0.9  # share of the graph's answers that a network learns from
-FORMATS = {"per class": ",.0f", "n": "d", "accuracy": ".2f", "std": ".2f", "training images": ".2f"}
+FORMATS = {
+    "per class": ",.0f",
+    "n": "d",
+    "accuracy": ".2f",
+    "std": ".2f",
+    "on training images": ".2f",
+}
 CURVE = ("labels", "per class", "varied", "n", "accuracy", "std")
-TEN = ("method", "labels", "n", "accuracy", "std", "training images")
+TEN = ("method", "labels", "n", "accuracy", "std", "on training images")
 
 
 def main(arguments: list[str]) -> None:
@@ -168,7 +175,7 @@ def ten_rows(given: argparse.Namespace, arrays: Arrays, settings: Settings) -> l
             "labels": draw.split()[0],
             "seed": int((draw.split()[1:] or [0])[0]),
             "accuracy": 100 * result["test images"],
-            "training images": 100 * result["training images"],
+            "on training images": 100 * result["training images"],
         }
         for (kind, draw), result in results.items()
     ]
@@ -210,18 +217,18 @@ def over_seeds(
     table = []
     for values, of_group in groups.items():
         accuracies = [row["accuracy"] for row in of_group]
-        others = [row["training images"] for row in of_group if "training images" in row]
+        others = [row["on training images"] for row in of_group if "on training images" in row]
         table.append(
             dict(zip(keys, values, strict=True))
             | {
                 "n": len(of_group),
                 "accuracy": statistics.fmean(accuracies),
                 "std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
-                "training images": statistics.fmean(others) if others else None,
+                "on training images": statistics.fmean(others) if others else None,
             }
         )
     # A column of nothing but None would not be one of numbers.
-    numbers = {name: float for name in columns if name in ("accuracy", "std", "training images")}
+    numbers = {name: float for name in columns if name in ("accuracy", "std", "on training images")}
     return pd.DataFrame(table, columns=list(columns)).astype(numbers)
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.screen import our_style
+from figures.screen import our_style, without_screen
 from figures.style import BLUE, GREEN, GREY, LIGHT_GREY, ORANGE
 
 TICKS = (10, 30, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.7, 99.9)  # per cent
@@ -34,7 +34,7 @@ def draw(curve: pd.DataFrame, ten: pd.DataFrame, what: str) -> Figure:
         ten: as `ten_table` in `__main__.py`. Either may be without rows.
         what: which images were read: test or validation.
     """
-    with our_style():
+    with without_screen(), our_style():
         figure, axes = plt.subplots(figsize=(8.5, 6.2), layout="constrained")
         _draw_curve(axes, curve)
         _draw_ten(axes, ten)

@@ -22,8 +22,8 @@ def for_validation(arrays: Arrays) -> Arrays:
 def write_data(path: Path, images: np.ndarray, labels: np.ndarray, arrays: Arrays) -> None:
     """Write images and labels as the training part, and the test part of `arrays`, as .npz.
 
-    The images are repeated until they are about as many as the training images of `arrays`, so
-    an epoch has the same number of steps, however few they are. The copies of an image lie side
+    The images are repeated until they are as many as the training images of `arrays`, so an epoch
+    has the same number of steps, however few they are. The copies of an image lie side
     by side, where compression finds them.
 
     Args:
@@ -35,12 +35,13 @@ def write_data(path: Path, images: np.ndarray, labels: np.ndarray, arrays: Array
     Raises:
         UserError: the file cannot be written.
     """
-    copies = max(1, round(len(arrays.y_train) / len(labels)))
+    n, n_all = len(labels), max(len(labels), len(arrays.y_train))
+    indices = np.arange(n_all) * n // n_all  # each as often as any other, or once more
     content = io.BytesIO()
     np.savez_compressed(
         content,
-        x_train=np.repeat(images, copies, axis=0),
-        y_train=np.repeat(labels.astype(np.uint8), copies),
+        x_train=images[indices],
+        y_train=labels[indices].astype(np.uint8),
         x_test=arrays.x_test,
         y_test=arrays.y_test,
     )

@@ -8,7 +8,9 @@ Two figures are given, and must not be mixed up:
   the answer of its nearest training images. The training images' answers are then the labels that
   a network learns from (`trainings.py`).
 
-No label but the ten shapes an answer. Two things are known besides: that each digit is between
+*Typical* images are chosen with all labels known: that is what an ideal choice could give. *Random*
+draws use labels only to get one image of each class. After the choice, no label but the ten shapes
+an answer. Two things are known besides: that each digit is between
 8.5 and 11.5 % of the images (`SHARES` in `graph.py`), and the constants in `features.py` and
 `graph.py`. Those were chosen by the share of right answers on the first 20,000 training images,
 with random draws that are not reported, and that `SHARES` are used was chosen on all training
@@ -38,7 +40,7 @@ from experiments.few_labels.graph import (
 from experiments.few_labels.subsets import write_data
 from studies.progress import describe_duration
 
-ACCURACIES = ("training images", "test images")
+ACCURACIES = ("training images", "test images")  # of which the share of right answers is kept
 KINDS = ("transductive", "inductive")
 
 

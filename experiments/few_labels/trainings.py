@@ -5,8 +5,9 @@ of labelled images becomes a small .npz file that `--dataset custom` reads. Two 
 
 - Every training takes the same number of steps, for its images are repeated until they are as
   many as MNIST's (`subsets.py`).
-- The validation images that every run sets aside are copies of labelled images, for there are no
-  other labels. They say nothing, so nothing may stop or slow a training down by them.
+- Every run sets a hundredth of its images aside as validation images. Most are copies of images
+  that it trains on, for there are no other labels. They say nothing, so nothing may stop or slow a
+  training down by them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,8 +25,11 @@ from experiments.few_labels.subsets import write_data
 
 NEVER = 1000  # epochs: more than any of these trainings has
 # Of the default recipe, what few labels change.
-CHANGES = {"early_stopping_enabled": False, "plateau_patience": NEVER, "figures": "none"}
-SET_HERE = ("recipe", "dataset", "data_dir", "output_dir", "seed")
+CHANGES = {
+    "val_size": 0.01, "early_stopping_enabled": False, "plateau_patience": NEVER, "figures": "none",
+}  # fmt: skip
+SET_HERE = ("recipe", "dataset", "data_dir", "output_dir", "seed", "drawn")
+UNVARIED = {**NO_AUGMENTATION, **dict.fromkeys(("stretch", "pen", "paper", "flip", "erase"), 0.0)}
 WHY_SET_HERE = "each training has its own images, and --n says how many seeds there are"
 CHOICES = ("typical", "random")
 
@@ -77,8 +81,7 @@ def curve_runs(
     for training in trainings:
         path = write_subset(training, arrays, folder)
         of_this = replace(settings, data_dir=str(path), seed=training.seed)
-        unvaried = {} if training.is_varied else {**NO_AUGMENTATION, "pen": 0.0}
-        runs[training.label] = replace(of_this, **unvaried)
+        runs[training.label] = replace(of_this, **({} if training.is_varied else UNVARIED))
     return runs
 
 

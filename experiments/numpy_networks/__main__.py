@@ -1,7 +1,7 @@
 """How far does one get with NumPy alone, and how does a network learn?
 
     python -m experiments.numpy_networks
-    python -m experiments.numpy_networks --as-published     # image by image, too: hours
+    python -m experiments.numpy_networks --as-published     # image by image, too: two hours
     python -m experiments.numpy_networks --read photo.png   # with a network trained before
 
 Begin with `layers.py`: every layer is a small class with a forward and a backward pass. Then
@@ -10,14 +10,16 @@ Begin with `layers.py`: every layer is a small class with a forward and a backwa
 Four networks are those of a document by a student who wrote them from scratch, with sigmoids as
 hidden units: a squared error (1), softmax and cross-entropy (2), a falling rate (3), a third layer
 (4). They were trained image by image, and so they are here with `--as-published`. Else, 100 images
-make one step together, the sum of their 100 steps. Network 5 shows what else helps dense layers,
-network 6 is a small convolutional one. Final networks learn from all 60,000 training images; the
-column of validation and the curves belong to one more training, on the first 50,000.
+make one step together, the sum of their 100 steps, in float32 instead of float64. Network 5 adds
+what else helps dense layers, all of it together: ReLU and its first weights, width, dropout, Adam,
+a rate that rises and falls, shifts by a pixel. Network 6 is a small convolutional one. Final
+networks learn from all 60,000 training images; the column of validation and the curves belong to
+one more training, on the first 50,000.
 
 It keeps each training that is finished in `runs/numpy_networks/`, and started again, it goes on
-with the next one. It ends, after 20 minutes on one core, with a table, of which this is a part:
-means and standard deviations of three seeds on the 10,000 test images, and how many times as fast
-an epoch is as image by image.
+with the next one; after a change of the code, choose another `--folder`. It ends, after 20 minutes
+on one core, with a table, of which this is a part: means and standard deviations of three seeds on
+the 10,000 test images, and how many times as fast an epoch is as image by image.
 
     network                     test %         published %   times as fast
     1 sigmoid, squared error    93.35 ± 0.11   93.36         20.1
@@ -96,6 +98,8 @@ def parse_command_line(arguments: list[str]) -> argparse.Namespace:
             raise UserError(f"{flag} must be from 1 to 100, got {value}.")
     if given.weights and not given.read:
         raise UserError("--weights goes with --read PICTURE.")
+    if given.write_docs and given.only:
+        raise UserError("--write-docs needs all networks: leave out --only.")
     return given
 
 
@@ -108,8 +112,8 @@ def weights_of_best(folder: Path) -> Path:
     path = file_of(Training(BEST, "mini-batches", BEYOND[BEST], 0, True), folder)
     if not path.exists():
         raise UserError(
-            f"there is no trained network {path}. Train it: python -m experiments.{NAME} --only 6; "
-            "or give another with --weights FILE."
+            f"there is no trained network {path}. Train it in minutes: python -m "
+            f"experiments.{NAME} --only 6 --n 1; or give another with --weights FILE."
         )
     return path
 
@@ -154,7 +158,10 @@ def write_results(
     networks = {
         training.name: load(file_of(training, given.folder))
         for training in results
-        if training.name in curves and training.is_final and training.seed == 0
+        if training.name in curves
+        and training.is_final
+        and training.seed == 0
+        and training.how == "mini-batches"
     }
     if curves:
         from experiments.numpy_networks.drawing import draw

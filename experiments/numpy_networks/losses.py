@@ -1,6 +1,6 @@
 """How wrong a network is, as one number, and in which direction its outputs should move.
 
-Both losses are means over the images of a batch; so is what their backward pass returns.
+Both losses are means over the images of a batch, so their backward passes divide by its size.
 """
 
 import numpy as np

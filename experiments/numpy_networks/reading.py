@@ -18,7 +18,9 @@ def read(picture: Path, weights: Path) -> str:
     network = load(weights)
     digits = find_digits(read_picture(picture))
     if not digits:
-        raise UserError(f"{picture}: no digit was found. Expected dark ink on light paper.")
+        raise UserError(
+            f"{picture}: no digit was found. Expected strokes that stand out from the paper."
+        )
     answers = network.predict(np.array([digit.image for digit in digits]).reshape(len(digits), -1))
     lines = np.array([digit.line for digit in digits])
     return "\n".join(describe(picture, answers[lines == line]) for line in np.unique(lines))

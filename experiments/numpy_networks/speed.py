@@ -18,7 +18,7 @@ def seconds_per_epoch(
     """Return, for each recipe, the CPU seconds of an epoch on one core, once per turn.
 
     The recipes take turns, so that whatever else the machine does meets all of them alike. Each
-    turn trains on some hundred steps' images, and counts for all images in proportion.
+    turn takes some steps (SHORT), and counts for all images in proportion.
     """
     times: dict[Recipe, list[float]] = {recipe: [] for recipe in recipes}
     images = arrays.x_train.reshape(len(arrays.x_train), -1)

@@ -181,3 +181,10 @@ def test_a_program_runs_in_a_thread_too():
     thread.start()
     thread.join()
     assert codes == [0] and sys.stdout is not None
+
+
+def test_a_parser_that_passes_flags_on_takes_underscores_too():
+    parser = Parser(None)
+    parser.add_argument("--per-class", type=int)
+    given, others = parser.parse_known_args(["--per_class=5", "--batch_size=3", "x_y"])
+    assert given.per_class == 5 and others == ["--batch-size=3", "x_y"]

@@ -172,9 +172,9 @@ def test_an_interrupted_study_goes_on_and_ends_with_tables_figures_and_a_model(
     assert lines[0] == "Chosen run:     fashion, seed 2"
     assert lines[1] == f"Test accuracy:  {accuracy:.2f} %"
     assert lines[2] == f"Grade:          {table.loc['fashion', 'grade']:.2f}"
-    assert lines[3] == f"To submit:      {folder / 'submission.keras'}"
+    assert lines[3] == f"To submit:      {folder / 'submission-fashion.keras'}"
 
-    model = keras.saving.load_model(folder / "submission.keras")
+    model = keras.saving.load_model(folder / "submission-fashion.keras")
     arrays = _01_data_loader.load_data("fashion_mnist")
     predicted = model.predict(arrays.x_test / 255, verbose=0).argmax(axis=1)
     assert 100 * np.mean(predicted == arrays.y_test) == pytest.approx(accuracy)

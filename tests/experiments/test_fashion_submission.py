@@ -382,7 +382,7 @@ def test_a_run_folder_without_a_model_is_told(tmp_path, capsys):
     assert run_program(program.main, ["--submit", "--model", str(tmp_path), *flags]) == 2
     assert f"there is no model {tmp_path}" in capsys.readouterr().err
     assert run_program(program.main, ["--submit", f"--folder={tmp_path}", *flags]) == 2
-    assert "submission.keras. Train one" in capsys.readouterr().err
+    assert "submission-fashion.keras. Train one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["token", "assignment-id", "server", "model", "timeout"])

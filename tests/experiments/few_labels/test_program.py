@@ -65,6 +65,16 @@ def test_few_images_are_repeated_until_they_are_as_many_as_all(tmp_path, few):
     np.testing.assert_array_equal(read.x_test, few.x_test)
 
 
+@pytest.mark.parametrize("n", [450, 600, 700])
+def test_all_trainings_have_equally_many_images(n, tmp_path, digits, few):
+    images, labels = digits.x_train[:n], digits.y_train[:n]
+    write_data(tmp_path / "few.npz", images, labels, few)
+    read = read_arrays(tmp_path / "few.npz", "custom", 10)
+    assert len(read.y_train) == max(n, 600)
+    copies = np.unique(read.x_train, axis=0, return_counts=True)[1]
+    assert len(copies) == n and copies.max() - copies.min() <= 1
+
+
 def test_validation_images_are_the_last_sixth_and_no_test_image_is_read(few):
     arrays = for_validation(few)
     assert len(arrays.y_train) == 500 and len(arrays.y_test) == 100
@@ -75,7 +85,7 @@ def test_validation_images_are_the_last_sixth_and_no_test_image_is_read(few):
 def test_each_training_has_its_images_and_its_seed(tmp_path, few):
     trainings = list_trainings((1, 3, None), 2)
     assert len({training.label for training in trainings}) == 2 * (4 + 4 + 2)
-    settings = make_settings(**program.CHANGES, pen=0.5)
+    settings = make_settings(**program.CHANGES, pen=0.5, paper=0.2, stretch=0.5, flip=0.1)
     runs = curve_runs(trainings, few, settings, tmp_path)
     assert runs.keys() == {training.label for training in trainings}
     hashes = {}
@@ -83,7 +93,8 @@ def test_each_training_has_its_images_and_its_seed(tmp_path, few):
         run = runs[training.label]
         assert run.seed == training.seed and not run.early_stopping_enabled
         assert run.plateau_patience == NEVER > run.epochs
-        varied = (run.rotation, run.zoom, run.shift, run.shear, run.pen)
+        varied = (run.rotation, run.zoom, run.shift, run.shear, run.pen, run.paper, run.stretch)
+        varied += (run.flip,)
         assert all(varied) if training.is_varied else not any(varied)
         with np.load(run.data_dir) as data:
             distinct = np.unique(data["x_train"], axis=0)
@@ -151,7 +162,7 @@ def test_twenty_images_of_each_class_are_trained_on_for_real(tmp_path, monkeypat
     small = {"mnist": lambda _: few, "custom": load_data}
     monkeypatch.setattr("_01_data_loader.load_data", lambda name, *where: small[name](name, *where))
     monkeypatch.setattr("experiments.few_labels.trainings.CHOICES", ("typical",))
-    changes = [*TINY, "--learning-rate=0.01", "--epochs=8"]
+    changes = [*TINY, "--learning-rate=0.01", "--epochs=8", "--val-size=0.1"]
     folder = f"--folder={tmp_path}"
     program.main(["--parts", "curve", "--per-class=20", "--n=1", folder, *changes])
     table = pd.read_csv(tmp_path / "few_labels.csv").set_index(["labels", "varied"])
@@ -174,6 +185,7 @@ def test_twenty_images_of_each_class_are_trained_on_for_real(tmp_path, monkeypat
         (["--parts", "curves"], "invalid choice: 'curves'"),
         (["--dataset=digits"], "leave --dataset out: each training has its own images"),
         (["--seed=3"], "leave --seed out"),
+        (["--drawn=0.2"], "leave --drawn out"),
         (["--epoch=3"], "unknown flag '--epoch'.*--epochs"),
         (["--epochs=0"], "epochs must be a positive whole number"),
         (["--validate", "--write-docs"], "--write-docs needs all parts, on test images"),
