@@ -56,7 +56,7 @@ def cannot_write(path: Path, error: OSError) -> UserError:
     """Return (not raise) the one-line error for a failed write."""
     return UserError(
         f"cannot write {path}: {error.strerror or error}. Free space or rights, or choose "
-        "another folder."
+        "another folder, by --output-dir or --folder."
     )
 
 

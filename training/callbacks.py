@@ -34,9 +34,10 @@ class StopWhenDiverged(keras.callbacks.Callback):
 
     LARGEST_LOSS = 1e6  # guessing costs 2.3; steps that are much too large, 1e15 and NaN soon after
 
-    def __init__(self, learning_rate: float):
+    def __init__(self, learning_rate: float, advice: str | None = None):
         super().__init__()
-        self.learning_rate, self.epoch = learning_rate, 0
+        self.advice = advice or f"Try a smaller --learning-rate than {learning_rate:g}"
+        self.epoch = 0
 
     def on_epoch_begin(self, epoch, logs=None):
         """Note the epoch, for the message."""
@@ -55,8 +56,8 @@ class StopWhenDiverged(keras.callbacks.Callback):
             loss = float(logs.get(name, 0.0))
             if not loss <= self.LARGEST_LOSS:  # so that NaN is caught, too
                 raise DivergedError(
-                    f"the training diverged: {name} is {loss:.3g} in epoch {self.epoch + 1}. Try a "
-                    f"smaller --learning-rate than {self.learning_rate:g}; nothing was recorded."
+                    f"the training diverged: {name} is {loss:.3g} in epoch {self.epoch + 1}. "
+                    f"{self.advice}; nothing was recorded."
                 )
 
 

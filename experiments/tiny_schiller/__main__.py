@@ -36,8 +36,8 @@ NETWORKS = ("ours", "published", "published_gru", "published_in_streams")
 PROMPT = "Tell"
 LEARNING, MIXED = ", learning as it reads", ", learning as it reads, mixed with n-grams"
 FORMATS = {
-    "bits": ".3f", "nats": ".3f", "weights": ",.0f", "training in s": ",.0f", "restoring": ".3f",
-    "bits and restoring": ".3f",
+    "bits": ".3f", "nats": ".3f", "weights": ",.0f", "passes over the text": ".2f",
+    "training in s": ",.0f", "restoring": ".3f", "bits and restoring": ".3f",
 }  # fmt: skip
 
 
@@ -82,6 +82,8 @@ def parse_command_line(arguments: list[str]) -> argparse.Namespace:
     where.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / NAME)
     where.add_argument("--write-docs", action="store_true", help="write into docs/results")
     given = parser.parse_args(arguments)
+    if given.write_docs and given.validate:
+        raise UserError("--write-docs is for results on the test part: leave out --validate.")
     for name, low, high in (
         ("epochs", 1, 1000), ("length", 1, 1_000_000), ("temperature", 0, 100), ("top_p", 0, 1),
         ("penalty", 0, 100), ("seed", 0, 2**31),
@@ -160,7 +162,7 @@ def rows_of_rivals(task: Task) -> list[dict[str, Any]]:
         "how common each character is": lambda: rivals.unigram_bits(primer, test, n),
         "n-grams, learning as they read": lambda: ngram_bits(primer, test, n),
         "PPMd, of 7-Zip": lambda: rivals.ppmd_bits(task.primer, task.test),
-        "zpaq -m5": lambda: rivals.zpaq_bits(task.primer, task.test),
+        "zpaq, its best method": lambda: rivals.zpaq_bits(task.primer, task.test),
     }
     rows = []
     for name, measure in measured.items():
@@ -176,6 +178,7 @@ def rows_of_network(given: argparse.Namespace, task: Task, network: str) -> list
     from common.keras_start import prepare
 
     prepare(given.seed, "auto")
+    from experiments.tiny_schiller import mixing, ngrams, scoring
     from experiments.tiny_schiller.networks import RECIPES
     from experiments.tiny_schiller.trained import kept_scores, make_or_load, n_weights
 
@@ -186,8 +189,15 @@ def rows_of_network(given: argparse.Namespace, task: Task, network: str) -> list
     primer, test = (task.vocabulary.encode(text) for text in (task.primer, task.test))
     judged_by = test if given.validate else None
     trained = make_or_load(recipe, task.vocabulary, primer, judged_by, given.seed, folder)
-    about = {"weights": n_weights(trained.network), "training in s": trained.seconds}
-    scores = kept_scores(folder, lambda: measure_scores(trained, primer, test))
+    passes = float(recipe.epochs)
+    if recipe.single_windows and recipe.steps:  # of each window, one character counts
+        passes *= recipe.steps * recipe.streams / len(primer)
+    about = {
+        "weights": n_weights(trained.network), "passes over the text": passes,
+        "training in s": trained.seconds,
+    }  # fmt: skip
+    settings = [scoring.RATE, scoring.WINDOW, ngrams.ORDER, ngrams.DISCOUNTS, mixing.RATE]
+    scores = kept_scores(folder, test, settings, lambda: measure_scores(trained, primer, test))
     return [{"predictor": f"{network}{how}", "bits": bits, **about} for how, bits in scores.items()]
 
 
@@ -226,16 +236,23 @@ def write_results(given: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) 
     else:
         table["bits and restoring"] = table["bits"] + table["restoring"]
     folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
-    text = write_table(folder / NAME, table, FORMATS)
+    name = results_name(given)
+    text = write_table(folder / name, table, FORMATS)
     first = pd.DataFrame(rows)[lambda frame: frame["labels"] == given.labels[0]]
     folders = {name: folder_of(given, given.labels[0], name) for name in given.network}
-    curves = {name: curve_of(of_network) for name, of_network in folders.items()}
+    curves = {network: curve_of(of_network) for network, of_network in folders.items()}
     repeats = pd.DataFrame(repeat_rows(folders) if given.repetition else [])
-    write_csv(folder / f"{NAME}_curves.csv", pd.concat(curves, names=["network"]).reset_index(0))
+    write_csv(folder / f"{name}_curves.csv", pd.concat(curves, names=["network"]).reset_index(0))
     if given.repetition:
-        write_csv(folder / f"{NAME}_repeats.csv", repeats)
-    write_atomically(folder / f"{NAME}.png", draw(first, curves, repeats))
+        write_csv(folder / f"{name}_repeats.csv", repeats)
+    write_atomically(folder / f"{name}.png", draw(first, curves, repeats))
     print(f"\nPer character:\n\n{text}\nTables and figure: {folder}\n", flush=True)
+
+
+def results_name(given: argparse.Namespace) -> str:
+    """Return the name of the files with the results on a text."""
+    text = "" if given.text == NAME else f"_{Path(given.text).stem}"
+    return f"{NAME}{text}{'_validation' if given.validate else ''}"
 
 
 def curve_of(folder: Path) -> "pd.DataFrame":
@@ -256,7 +273,7 @@ def repeat_rows(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
     for name, folder in folders.items():
         print(f"Writing at several temperatures: {name} ...", flush=True)
         trained = load(folder)
-        prompt = trained.vocabulary.encode(trained.vocabulary.characters[-1])
+        prompt = trained.vocabulary.encode(trained.vocabulary.characters[0])  # a new line, in texts
         measured = repeats_by_temperature(lambda trained=trained: reader_of(trained), prompt)
         rows += [{"network": name, **row} for row in measured]
     return rows
@@ -270,12 +287,14 @@ def write_text(given: argparse.Namespace, prompt: str) -> None:
     from common.keras_start import load_keras
 
     load_keras()
+    from experiments.tiny_schiller.text import reduce_prompt
     from experiments.tiny_schiller.trained import load, reader_of
     from experiments.tiny_schiller.writing import Style, write
 
     trained = load(folder_of(given, given.labels[0], given.network[0]))
     if not prompt:
         raise UserError("the prompt is empty: give the network a character to begin with.")
+    prompt = reduce_prompt(prompt, given.labels[0], trained.vocabulary.characters)
     numbers = trained.vocabulary.encode(prompt)
     style = Style(given.temperature, given.top_p, given.penalty)
     print(prompt, end="", flush=True)

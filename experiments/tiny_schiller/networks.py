@@ -1,8 +1,7 @@
 """The networks: layers that read a text character by character and remember what they read.
 
-All of them are *stateful*: what a layer remembers at the end of one piece of text, it begins the
-next piece with. So a piece can be short, and the memory long. `streams` texts are read side by
-side.
+What a layer remembers at the end of one piece of text, it begins the next piece with. So a piece
+can be short, and the memory long. `streams` texts are read side by side.
 """
 
 from dataclasses import dataclass, replace
@@ -53,7 +52,7 @@ RECIPES = {
 
 
 def build(recipe: Recipe, n_symbols: int, streams: int, window: int, dropout: float) -> keras.Model:
-    """Return a stateful network.
+    """Return a network that remembers.
 
     Args:
         recipe: its layers.
@@ -72,9 +71,8 @@ def build(recipe: Recipe, n_symbols: int, streams: int, window: int, dropout: fl
     hidden = layers.Embedding(
         n_symbols, width, embeddings_initializer=first, trainable=bool(recipe.embedding)
     )(inputs)
-    cell = {"LSTM": layers.LSTM, "GRU": layers.GRU}[recipe.cell]
     for units in recipe.units:
-        hidden = cell(units, return_sequences=True, stateful=True)(hidden)
+        hidden = Memory(recipe.cell, units)(hidden)
         if dropout and recipe.drops_memories:
             hidden = layers.Dropout(dropout)(hidden)
     for units in recipe.dense:
@@ -88,14 +86,14 @@ def build(recipe: Recipe, n_symbols: int, streams: int, window: int, dropout: fl
 def forget(network: keras.Model) -> None:
     """Let all memories be empty, as at the beginning of a text."""
     for layer in network.layers:
-        if isinstance(layer, layers.RNN):
-            layer.reset_state()
+        if isinstance(layer, Memory):
+            layer.forget()
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
     """Give a network the weights of another of the same layers; memories stay as they are."""
     for new, old in zip(target.trainable_variables, source.trainable_variables, strict=True):
-        new.assign(old)
+        new.assign(ops.convert_to_numpy(old))  # JAX would share the array, and give it away
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -104,7 +102,47 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-@keras.saving.register_keras_serializable("tiny_schiller")
+class Memory(layers.Layer):
+    """A recurrent layer that begins a piece of text with what it remembers of the one before.
+
+    Keras has it, too, as `stateful=True`, but there JAX loses the memory between two pieces.
+
+    Args:
+        cell: LSTM or GRU.
+        units: how many numbers it answers with, and remembers (an LSTM: twice as many).
+    """
+
+    def __init__(self, cell: str, units: int) -> None:
+        super().__init__()
+        kind = {"LSTM": layers.LSTM, "GRU": layers.GRU}[cell]
+        self.units, self.n_memories = units, 2 if cell == "LSTM" else 1
+        self.recurrence = kind(units, return_sequences=True, return_state=True)
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        """Make room for the memory of each stream."""
+        self.recurrence.build(input_shape)
+        self.memories = [
+            self.add_weight(
+                shape=(input_shape[0], self.units), initializer="zeros", trainable=False,
+                name=f"memory_{number}",
+            )
+            for number in range(self.n_memories)
+        ]  # fmt: skip
+
+    def call(self, inputs: Any) -> Any:
+        """Return (streams, window, units) of (streams, window, n_inputs), and remember."""
+        before = [ops.copy(ops.cast(memory, self.compute_dtype)) for memory in self.memories]
+        outputs, *after = self.recurrence(inputs, initial_state=before)
+        for memory, state in zip(self.memories, after, strict=True):
+            memory.assign(ops.cast(state, memory.dtype))
+        return outputs
+
+    def forget(self) -> None:
+        """Let the memory be empty."""
+        for memory in self.memories:
+            memory.assign(np.zeros(memory.shape, "float32"))
+
+
 class Keep(layers.Layer):
     """Hands its inputs on, and keeps a copy that can be read after a step of training."""
 

@@ -120,7 +120,7 @@ def learner_of(
     """
     reader = build(recipe, n_symbols, 1, window, dropout=0.0)
     copy_weights(network, reader)
-    keep = Keep()
+    keep = Keep(dtype="float32")
     learner = keras.Model(reader.inputs, keep(reader.outputs[0]))
     learner.compile(
         keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.999, global_clipnorm=1.0),

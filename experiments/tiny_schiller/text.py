@@ -45,7 +45,7 @@ def read_text(source: str, folder: Path, encoding: str = "utf-8-sig") -> str:
     path = EXCERPT if source == "excerpt" else Path(source)
     if source == "tiny_schiller":
         path = folder / "tiny_schiller.txt"
-        if not path.exists():
+        if not (path.exists() and is_public_file(path.read_bytes())):
             download(path)
     try:
         content = path.read_bytes()
@@ -69,11 +69,16 @@ def download(path: Path) -> None:
             content = answer.read()
     except OSError as error:
         raise UserError(f"cannot download the text: {reason_of(error)}. {advice}") from error
-    if hashlib.sha256(content).hexdigest() != SHA256:
+    if not is_public_file(content):
         raise UserError(f"{URL} is not the file that it was. {advice}")
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content)
+
+
+def is_public_file(content: bytes) -> bool:
+    """Return whether this is the file that URL means."""
+    return hashlib.sha256(content).hexdigest() == SHA256
 
 
 def decode(content: bytes, encoding: str, path: Path) -> str:
@@ -127,6 +132,14 @@ def reduce_labels(text: str, how: str) -> str:
         counts = Counter(text[: int(TRAINING_SHARE * len(text))])
         text = "".join(sign if counts[sign] >= RARE else RARE_SIGN for sign in text)
     return text
+
+
+def reduce_prompt(prompt: str, how: str, characters: str) -> str:
+    """Return a prompt in the characters of a network that has learned with fewer labels."""
+    prompt = reduce_labels(prompt, "as-is" if how == "as-is" else "lower")
+    if how != "merged":
+        return prompt
+    return "".join(sign if sign in characters else RARE_SIGN for sign in prompt)
 
 
 def bits_to_restore(primer: str, reduced_primer: str, test: str, reduced_test: str) -> float:

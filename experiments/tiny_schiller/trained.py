@@ -1,6 +1,7 @@
 """A trained network in a folder: made when it is not there yet, and read again to be used."""
 
 import dataclasses
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -51,24 +52,24 @@ def make_or_load(
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    wanted = describe(recipe, vocabulary, seed)
+    wanted = describe(recipe, vocabulary, seed, text)
     kept = read_json(folder / DESCRIPTION) if (folder / DESCRIPTION).exists() else None
     if kept is None:
         write_json(folder / DESCRIPTION, wanted)
     elif not isinstance(kept, dict) or {k: kept.get(k) for k in wanted} != wanted:
         raise UserError(f"{folder} holds another network. {AGAIN}")
-    if (folder / WEIGHTS).exists():
-        return load(folder)
-    network, seconds = train(recipe, len(vocabulary), text, validation, seed, folder / BACKUP)
-    save_weights(network, folder / WEIGHTS)
-    write_json(folder / DESCRIPTION, {**wanted, "seconds": seconds})
+    if not (folder / WEIGHTS).exists():
+        network, seconds = train(recipe, len(vocabulary), text, validation, seed, folder / BACKUP)
+        write_json(folder / DESCRIPTION, {**wanted, "seconds": seconds})
+        save_weights(network, folder / WEIGHTS)  # last: what has them is finished
     (folder / BACKUP).unlink(missing_ok=True)
-    return Trained(network, recipe, vocabulary, seconds)
+    return load(folder)
 
 
-def describe(recipe: Recipe, vocabulary: Vocabulary, seed: int) -> dict[str, Any]:
+def describe(recipe: Recipe, vocabulary: Vocabulary, seed: int, text: np.ndarray) -> dict[str, Any]:
     """Return, as JSON has it, what a network depends on."""
     content = {
+        "text": hashlib.sha256(text.tobytes()).hexdigest(),
         "recipe": dataclasses.asdict(recipe),
         "characters": vocabulary.characters,
         "seed": seed,
@@ -114,14 +115,26 @@ def load(folder: Path) -> Trained:
     return Trained(network, recipe, vocabulary, described.get("seconds", 0.0))
 
 
-def kept_scores(folder: Path, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """Return the scores that a network's folder holds; if there are none, measure and keep them."""
+def kept_scores(
+    folder: Path, test: np.ndarray, settings: Any, measure: Callable[[], dict[str, float]]
+) -> dict[str, float]:
+    """Return the scores of a network's folder; measure and keep them, if there are none of these.
+
+    Args:
+        folder: of the network.
+        test: int (n,), what it was judged by.
+        settings: all else that the scores depend on, as JSON has it.
+        measure: returns the scores by name.
+    """
     path = folder / SCORES
-    if not path.exists():
-        write_json(path, measure())
-    scores = read_json(path)
-    if not isinstance(scores, dict) or not all(isinstance(v, float) for v in scores.values()):
-        raise UserError(f"{path} holds no scores. Delete it; it is then made again.")
+    parts = (folder / WEIGHTS).read_bytes(), test.tobytes(), json.dumps(settings).encode()
+    made_of = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+    if path.exists():
+        kept = read_json(path)
+        if isinstance(kept, dict) and kept.get("made of") == made_of:
+            return kept["scores"]
+    scores = measure()
+    write_json(path, {"made of": made_of, "scores": scores})
     return scores
 
 

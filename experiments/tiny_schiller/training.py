@@ -16,6 +16,7 @@ from training.callbacks import StopWhenDiverged, trim_history
 from training.optimizers import ScheduledAdam
 
 HISTORY = "history.csv"
+FEWEST_STREAMS, STREAM_LENGTH = 8, 10_000  # characters
 WARM_UP = 0.1  # share of the steps in which the rate rises
 
 
@@ -153,8 +154,8 @@ class Epochs(keras.callbacks.Callback):
 
     def _validation_bits(self) -> float:
         assert self.validation is not None
-        nothing = self.validation[:0]
-        return static_bits(self.model, self.recipe, self.n_symbols, nothing, self.validation)
+        before = self.batches.numbers
+        return static_bits(self.model, self.recipe, self.n_symbols, before, self.validation)
 
 
 def train(
@@ -183,7 +184,8 @@ def train(
     """
     keras.utils.set_random_seed(seed)
     batches = batches_of(recipe, text, seed)
-    network = build(recipe, n_symbols, recipe.streams, recipe.window, recipe.dropout)
+    n_streams = recipe.streams if recipe.single_windows else batches.n_streams
+    network = build(recipe, n_symbols, n_streams, recipe.window, recipe.dropout)
     compile_network(network, recipe, len(batches))
     backup = Backup(path, network)
     fit(network, batches, recipe, backup, Epochs(batches, backup, recipe, validation, n_symbols))
@@ -208,7 +210,7 @@ def fit(
         initial_epoch=backup.next_epoch,
         epochs=recipe.epochs,
         callbacks=[
-            StopWhenDiverged(recipe.learning_rate),
+            StopWhenDiverged(recipe.learning_rate, "Try a smaller rate in networks.py"),
             epochs,
             keras.callbacks.CSVLogger(str(history), append=True),
             backup,
@@ -217,10 +219,18 @@ def fit(
     )
 
 
+def streams_for(recipe: Recipe, n: int) -> int:
+    """Return how many streams a text of n characters is cut into.
+
+    A short text has few, so that an epoch still has some hundred steps.
+    """
+    return min(recipe.streams, max(FEWEST_STREAMS, n // STREAM_LENGTH))
+
+
 def batches_of(recipe: Recipe, text: np.ndarray, seed: int) -> Streams | SingleWindows:
     """Return what a network of a recipe learns from; a text is int (n,)."""
     if not recipe.single_windows:
-        return Streams(text, recipe.streams, recipe.window, seed)
+        return Streams(text, streams_for(recipe, len(text)), recipe.window, seed)
     steps = recipe.steps or max(1, (len(text) - recipe.window) // recipe.streams)
     return SingleWindows(text, recipe.streams, recipe.window, steps, seed)
 

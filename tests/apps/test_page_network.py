@@ -40,9 +40,19 @@ def assert_same(model, images):
     np.testing.assert_allclose(predict(convert(model), x), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "tiny"])
+BRANCHED = ("googlenet", "resnet20")  # the page knows layers in a row
+
+
+@pytest.mark.parametrize("name", sorted({*ARCHITECTURES} - {"tiny", *BRANCHED}))
 def test_every_architecture_stays_what_it_was(name, images):
     assert_same(with_rounded_weights(decisive(name)), images)  # as a run saves it
+
+
+@pytest.mark.parametrize("name", BRANCHED)
+def test_an_architecture_with_branches_is_refused_in_one_line(name):
+    with pytest.raises(UserError, match="cannot be put into the page") as caught:
+        convert(decisive(name))
+    assert "\n" not in str(caught.value)
 
 
 def test_means_of_shifts_and_of_networks_stay_what_they_were(images):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from common.command_line import PROJECT_DIR
 from common.user_error import UserError
-from experiments.tiny_schiller import networks, training, writing
+from experiments.tiny_schiller import networks, scoring, training, writing
 from experiments.tiny_schiller.networks import RECIPES, Recipe, build, forget, log_softmax
 from experiments.tiny_schiller.scoring import (
     bits_per_character,
@@ -22,7 +22,7 @@ from experiments.tiny_schiller.scoring import (
 )
 from experiments.tiny_schiller.text import read_text
 from experiments.tiny_schiller.trained import WEIGHTS, load, make_or_load, n_weights, reader_of
-from experiments.tiny_schiller.training import SingleWindows, Streams, train
+from experiments.tiny_schiller.training import SingleWindows, Streams, streams_for, train
 from experiments.tiny_schiller.writing import Style, write
 
 program = importlib.import_module("experiments.tiny_schiller.__main__")
@@ -139,6 +139,19 @@ def test_a_trained_network_is_better_than_chance(network, text):
     assert bits_per_character(logs, text[2500:]) < 1.0  # chance: 2.32; what can be known: 0.72
 
 
+def test_streams_side_by_side_read_as_one_does(network, text):
+    arguments = (network, TINY, N_SYMBOLS, text[:100], text[100:])  # 2,900: three streams
+    static = static_log_probabilities(*arguments)
+    dynamic = dynamic_log_probabilities(*arguments, rate=0.0)
+    np.testing.assert_allclose(static[300:], dynamic[300:], atol=0.02)
+
+
+def test_a_short_text_has_few_streams():
+    recipe = replace(TINY, streams=64)
+    assert [streams_for(recipe, n) for n in (5_000, 200_000, 2_000_000)] == [8, 20, 64]
+    assert streams_for(TINY, 200_000) == 4
+
+
 def test_learning_with_a_rate_of_0_is_reading_only(network, text):
     arguments = (network, TINY, N_SYMBOLS, text[:2500], text[2500:])
     static = static_log_probabilities(*arguments)
@@ -239,7 +252,7 @@ def finished(poem):
 
 
 def test_the_table_has_a_row_per_predictor(finished):
-    table = pd.read_csv(finished.parent / "tiny_schiller.csv").set_index("predictor")
+    table = pd.read_csv(finished.parent / "tiny_schiller_poem.csv").set_index("predictor")
     bits = table["bits"]
     assert bits["ours"] < bits["how common each character is"] < bits["chance"]
     assert bits["ours, learning as it reads, mixed with n-grams"] < bits["ours"]
@@ -248,13 +261,13 @@ def test_the_table_has_a_row_per_predictor(finished):
 
 
 def test_figure_and_raw_numbers_lie_beside_it(finished):
-    curves = pd.read_csv(finished.parent / "tiny_schiller_curves.csv")
+    curves = pd.read_csv(finished.parent / "tiny_schiller_poem_curves.csv")
     assert list(curves["epoch"]) == [1, 2, 3] and curves["bits"].is_monotonic_decreasing
-    repeats = pd.read_csv(finished.parent / "tiny_schiller_repeats.csv")
+    repeats = pd.read_csv(finished.parent / "tiny_schiller_poem_repeats.csv")
     assert set(repeats["penalty"]) == {0, 2} and repeats["share"].between(0, 1).all()
     cold = repeats[repeats["temperature"] == 0.01].set_index("penalty")["share"]
     assert cold[2] < cold[0]
-    with Image.open(finished.parent / "tiny_schiller.png") as figure:
+    with Image.open(finished.parent / "tiny_schiller_poem.png") as figure:
         assert figure.width > 900
 
 
@@ -264,16 +277,32 @@ def test_what_is_done_is_not_done_again(finished, poem, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "5,400 to learn from, 600 to predict" in out and "Epoch" not in out
     assert "| ours, learning as it reads " in out
-    (finished / "scores.json").write_text("[1]")
-    with pytest.raises(UserError, match="holds no scores. Delete it"):
-        start(f"--text={poem}", folder=poem.parent)
+    monkeypatch.setattr(scoring, "RATE", 1.0)  # then, the scores are others'
+    monkeypatch.setattr(program, "measure_scores", lambda *_: {"": 9.0})
+    start(f"--text={poem}", folder=poem.parent)
+    assert "9.000" in capsys.readouterr().out
     (finished / "scores.json").unlink()
+
+
+def test_another_text_in_a_file_of_the_same_name_is_noticed(finished, poem, tmp_path):
+    other = tmp_path / poem.name
+    other.write_text(poem.read_text(encoding="utf-8")[::-1], encoding="utf-8")
+    with pytest.raises(UserError, match="holds another network"):
+        start(f"--text={other}", folder=poem.parent)
+
+
+def test_a_network_of_fewer_labels_writes_after_a_prompt_with_capitals(poem, tmp_path, capsys):
+    start(f"--text={poem}", "--labels=merged", "--epochs=1", "--length=9", folder=tmp_path)
+    capsys.readouterr()
+    flags = (f"--text={poem}", "--labels=merged", "--epochs=1", "--length=9")
+    start(*flags, "--write=ENE€", folder=tmp_path)
+    assert capsys.readouterr().out.startswith("ene\N{REPLACEMENT CHARACTER}")
 
 
 def test_fewer_labels_are_compared_by_what_they_lose(poem, tmp_path, monkeypatch):
     monkeypatch.setattr(program, "measure_scores", lambda *_: {"": 2.0})
     start(f"--text={poem}", "--labels", "as-is", "lower", "--epochs=1", folder=tmp_path)
-    table = pd.read_csv(tmp_path / "tiny_schiller.csv").set_index(["labels", "predictor"])
+    table = pd.read_csv(tmp_path / "tiny_schiller_poem.csv").set_index(["labels", "predictor"])
     assert table.loc[("as-is", "ours"), "restoring"] == 0
     assert 0.1 < table.loc[("lower", "ours"), "restoring"] < 1
     assert table.loc[("lower", "ours"), "bits and restoring"] > 2.1
@@ -329,6 +358,7 @@ def test_writing_reads_as_scoring_does(finished, poem):
         (["--labels=few"], "invalid choice: 'few'"),
         (["--text=missing.txt"], "cannot read missing.txt"),
         (["--epoch=3"], "unknown flag '--epoch'"),
+        (["--validate", "--write-docs"], "leave --validate out|leave out --validate"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(arguments, message, tmp_path):

@@ -23,7 +23,7 @@ from experiments.tiny_schiller.writing import (
 class TestNGrams:
     def test_probabilities_by_hand(self):
         """After 'abaa': of order 0, a is new in the contexts '', b and a, b in one."""
-        model = NGrams(2, order=1, discount=0.5)
+        model = NGrams(2, order=1, discounts=(0, 0.5, 0.5))
         model.learn(bytes([0, 1, 0, 0]))
         # Contexts: '' -> a; a -> b (new: counts below), b -> a (new), a -> a (new).
         order_0 = np.array([3 - 0.5, 1 - 0.5]) / 4 + 0.5 * 2 / 4 * 0.5
@@ -47,18 +47,18 @@ class TestNGrams:
         assert given[0] == pytest.approx(1 / 3)
         assert np.mean(given[-30:]) > 0.95
 
-    def test_known_length(self):
-        model = NGrams(4, order=3)
-        model.learn(bytes([0, 1, 2, 3]))
-        assert model.known_length(bytes([0, 1, 2])) == 3
-        assert model.known_length(bytes([3, 1, 2])) == 2
-        assert model.known_length(bytes([3, 3, 3])) == 0
+    def test_what_came_more_often_gives_more_away(self):
+        model = NGrams(3, order=0, discounts=(0, 0.2, 0.5, 0.9))
+        model.tables[0][b""] = bytearray([0, 1, 1, 2, 2, 2, 2])
+        taken = np.array([0.2, 0.5, 0.9])
+        expected = (np.array([1, 2, 4]) - taken + taken.sum() / 3) / 7
+        np.testing.assert_allclose(model.predict(b""), expected)
 
 
 class TestGate:
     def test_it_finds_out_whom_to_trust_in_which_situation(self):
         rng = np.random.default_rng(1)
-        gate = Gate(2, 2, rate=0.05)
+        gate = Gate(2, 2, rate=0.01)
         sure = np.log(np.array([0.97, 0.01, 0.01, 0.01]))
         surprise = []
         for _ in range(2000):
@@ -79,7 +79,7 @@ class TestGate:
             mixed = weights @ logs
             return -(mixed[2] - np.log(np.exp(mixed).sum()))
 
-        gate = Gate(3, 1, rate=1.0)
+        gate = Gate(3, 1, rate=1 / 21)  # the first step is 21 times as large
         before = gate.weights[0].copy()
         gate.mix(logs, 0)
         gate.learn(2)

@@ -13,6 +13,7 @@ from experiments.tiny_schiller.text import (
     bits_to_restore,
     read_text,
     reduce_labels,
+    reduce_prompt,
     split,
 )
 
@@ -91,6 +92,11 @@ class TestDownload:
             assert read_text("tiny_schiller", tmp_path / "new") == expected
         assert len(asked) == 1
 
+    def test_a_damaged_copy_is_fetched_again(self, served, tmp_path):
+        expected, asked = served
+        (tmp_path / "tiny_schiller.txt").write_text("half")
+        assert read_text("tiny_schiller", tmp_path) == expected and len(asked) == 1
+
     def test_another_file_is_refused_and_not_kept(self, served, monkeypatch, tmp_path):
         monkeypatch.setattr(module, "SHA256", "0" * 64)
         with pytest.raises(UserError, match="is not the file that it was"):
@@ -115,6 +121,13 @@ def test_fewer_labels():
     assert len(merged) == len(text)
     assert merged[text.index("Q")] == RARE_SIGN  # it comes once
     assert merged.replace(RARE_SIGN, "") == lower.replace("q", "")
+
+
+def test_a_prompt_is_reduced_as_the_text_was():
+    characters = "abel" + RARE_SIGN
+    assert reduce_prompt("Abel!", "as-is", characters) == "Abel!"
+    assert reduce_prompt("Abel!", "lower", characters) == "abel!"
+    assert reduce_prompt("Abel!", "merged", characters) == "abel" + RARE_SIGN
 
 
 def test_bits_to_restore_by_hand():
