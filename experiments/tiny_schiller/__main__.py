@@ -274,7 +274,7 @@ def repeat_rows(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
         print(f"Writing at several temperatures: {name} ...", flush=True)
         trained = load(folder)
         prompt = trained.vocabulary.encode(trained.vocabulary.characters[0])  # a new line, in texts
-        measured = repeats_by_temperature(lambda trained=trained: reader_of(trained), prompt)
+        measured = repeats_by_temperature(reader_of(trained), prompt)
         rows += [{"network": name, **row} for row in measured]
     return rows
 
@@ -299,7 +299,7 @@ def write_text(given: argparse.Namespace, prompt: str) -> None:
     style = Style(given.temperature, given.top_p, given.penalty)
     print(prompt, end="", flush=True)
     for symbol in itertools.islice(
-        write(reader_of(trained), numbers, style, given.seed), given.length
+        write(reader_of(trained)(), numbers, style, given.seed), given.length
     ):
         print(trained.vocabulary.characters[symbol], end="", flush=True)
     print()

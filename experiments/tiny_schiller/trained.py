@@ -16,6 +16,7 @@ from common.user_error import UserError, reason_of
 from experiments.tiny_schiller.networks import Recipe, build, copy_weights, forget, log_softmax
 from experiments.tiny_schiller.text import Vocabulary
 from experiments.tiny_schiller.training import train
+from experiments.tiny_schiller.writing import Reader
 
 DESCRIPTION, WEIGHTS, BACKUP = "description.json", "weights.npz", "backup.npz"
 SCORES = "scores.json"
@@ -143,18 +144,17 @@ def n_weights(network: keras.Model) -> int:
     return sum(int(np.prod(variable.shape)) for variable in network.trainable_variables)
 
 
-def reader_of(trained: Trained) -> Callable[[int], np.ndarray]:
-    """Return a function that takes the next symbol and returns what is expected after it.
-
-    Its answers are log probabilities, float64 (n_symbols,); it remembers all that it has read.
-    """
+def reader_of(trained: Trained) -> Callable[[], Reader]:
+    """Return a function that begins a text anew, and returns what reads it, as `write` needs it."""
     network = build(trained.recipe, len(trained.vocabulary), 1, 1, dropout=0.0)
     copy_weights(trained.network, network)
-    forget(network)
 
     def read(symbol: int) -> np.ndarray:
-        return log_softmax(np.asarray(network.predict_on_batch(np.array([[symbol]], np.int32))))[
-            0, 0
-        ]
+        logits = np.asarray(network.predict_on_batch(np.array([[symbol]], np.int32)))
+        return log_softmax(logits)[0, 0]
 
-    return read
+    def begin() -> Reader:
+        forget(network)
+        return read
+
+    return begin

