@@ -26,9 +26,10 @@ def draw(scores: pd.DataFrame, curves: Mapping[str, pd.DataFrame], repeats: pd.D
         figure = plt.figure(figsize=(10, 7.5), layout="constrained")
         halves: Any = figure.subfigures(2, 1, height_ratios=(0.6 + 0.3 * len(scores), 4.0))
         draw_scores(halves[0].subplots(), scores)
-        left, right = halves[1].subplots(1, 2)
-        draw_curves(left, curves)
-        draw_repeats(right, repeats)
+        panels = halves[1].subplots(1, 1 if repeats.empty else 2, squeeze=False)[0]
+        draw_curves(panels[0], curves)
+        if len(panels) > 1:
+            draw_repeats(panels[1], repeats)
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=DOTS_PER_INCH)
         plt.close(figure)
@@ -63,9 +64,6 @@ def draw_curves(panel: Axes, curves: Mapping[str, pd.DataFrame]) -> None:
 
 def draw_repeats(panel: Axes, repeats: pd.DataFrame) -> None:
     """Draw a line per network and penalty: the share of repeated runs over the temperature."""
-    if repeats.empty:
-        panel.set_axis_off()
-        return
     for number, ((name, penalty), rows) in enumerate(
         repeats.groupby(["network", "penalty"], sort=False)
     ):
