@@ -1,8 +1,8 @@
 """What does a network learn of a language, one character at a time? It reads Schiller, and writes.
 
-    python -m experiments.tiny_schiller                          # Wilhelm Tell: three minutes
+    python -m experiments.tiny_schiller                          # Wilhelm Tell: four minutes
     python -m experiments.tiny_schiller --write "Wer da? "       # as the trained network goes on
-    python -m experiments.tiny_schiller --text tiny_schiller     # all plays: half an hour
+    python -m experiments.tiny_schiller --text tiny_schiller     # all plays
     python -m experiments.tiny_schiller --text my_novel.txt
 
 Trains a network to predict the next character, on the first 90 % of the text. The last 10 % tell
@@ -197,6 +197,7 @@ def rows_of_network(given: argparse.Namespace, task: Task, network: str) -> list
         "training in s": trained.seconds,
     }  # fmt: skip
     settings = [scoring.RATE, scoring.WINDOW, ngrams.ORDER, ngrams.DISCOUNTS, mixing.RATE]
+    settings += mixing.SURE
     scores = kept_scores(folder, test, settings, lambda: measure_scores(trained, primer, test))
     return [{"predictor": f"{network}{how}", "bits": bits, **about} for how, bits in scores.items()]
 
@@ -256,11 +257,17 @@ def results_name(given: argparse.Namespace) -> str:
 
 
 def curve_of(folder: Path) -> "pd.DataFrame":
-    """Return a row per epoch of a training, epochs from 1."""
+    """Return a row per epoch of a training, epochs from 1.
+
+    Raises:
+        UserError: it is not there.
+    """
     import pandas as pd
 
     from experiments.tiny_schiller.training import HISTORY
 
+    if not (folder / HISTORY).exists():
+        raise UserError(f"{folder} lacks {HISTORY}. Delete the folder; it is then trained again.")
     return pd.read_csv(folder / HISTORY).assign(epoch=lambda frame: frame["epoch"] + 1)
 
 

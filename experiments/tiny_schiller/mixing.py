@@ -11,7 +11,8 @@ import numpy as np
 
 from experiments.tiny_schiller.ngrams import NGrams, as_bytes, learned, predictions
 
-RATE = 0.002  # of the gate's gradient descent, in the end
+# Of the gate's gradient descent, in the end. Tried, as SURE, on the excerpt's validation part only.
+RATE = 0.002
 # The gate's situations: how sure the n-grams are of the likeliest character.
 SURE = (0.3, 0.6, 0.9)
 
@@ -69,7 +70,7 @@ def mixed_log_likelihoods(
         ngrams: has learned the primer.
         primer: what comes before the text.
         text: of n characters, one byte each.
-        rate: of the gate's gradient descent; chosen on the validation part.
+        rate: of the gate's gradient descent.
 
     Returns:
         float64 (n,), natural logarithms.

@@ -23,7 +23,9 @@ from experiments.tiny_schiller.networks import (
 
 BITS = math.log(2)  # natural units per bit
 STATIC_STREAMS, STATIC_WINDOW = 64, 100
-RATE, WINDOW = 1e-4, 32  # of learning while reading: chosen on the validation part
+# Of learning while reading. On 5,000 validation characters of the excerpt, rates of 1e-4 and 3e-4
+# were level, and 1e-3 was worse than no learning.
+RATE, WINDOW = 1e-4, 32
 MOST_WINDOWS = 20_000
 CONTEXT = 200  # characters that a stream reads before those that it is judged by
 

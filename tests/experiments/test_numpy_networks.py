@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +6,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common.command_line import PROJECT_DIR
 from common.data import Arrays
 from common.user_error import UserError
 from experiments.numpy_networks import __main__ as program
@@ -363,15 +360,6 @@ def test_what_cannot_be_is_told_in_one_line(arguments, message, stand_ins):
     with pytest.raises(UserError, match=message) as caught:
         program.main(arguments)
     assert "\n" not in str(caught.value)
-
-
-def test_help_comes_at_once_and_without_keras():
-    command = [sys.executable, "-m", "experiments.numpy_networks", "--help"]
-    answer = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=60)
-    assert answer.returncode == 0 and "--as-published" in answer.stdout
-    modules = "import sys, experiments.numpy_networks.__main__, experiments.numpy_networks.reading"
-    program = f"{modules}\nassert not {{'keras', 'tensorflow'}} & sys.modules.keys()"
-    subprocess.run([sys.executable, "-c", program], cwd=PROJECT_DIR, check=True, timeout=60)
 
 
 @pytest.mark.slow

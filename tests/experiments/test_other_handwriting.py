@@ -1,13 +1,9 @@
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from common.classifier import Classifier
-from common.command_line import PROJECT_DIR
 from common.data import Arrays
 from common.user_error import UserError
 from experiments import other_handwriting as experiment
@@ -73,11 +69,3 @@ def test_what_cannot_be_is_told_in_one_line(arguments, message, stand_ins):
     with pytest.raises(UserError, match=message) as caught:
         experiment.main([*models, *arguments])
     assert "\n" not in str(caught.value)
-
-
-def test_help_comes_at_once():
-    command = [sys.executable, "-m", "experiments.other_handwriting", "--help"]
-    answer = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=60)
-    assert answer.returncode == 0 and "python -m experiments.other_handwriting" in answer.stdout
-    program = "import sys, experiments.other_handwriting\nassert 'keras' not in sys.modules"
-    subprocess.run([sys.executable, "-c", program], cwd=PROJECT_DIR, check=True, timeout=60)

@@ -1,8 +1,6 @@
 import importlib
 import itertools
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +8,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common.command_line import PROJECT_DIR
 from common.user_error import UserError
 from experiments.tiny_schiller import networks, scoring, training, writing
 from experiments.tiny_schiller.networks import RECIPES, Recipe, build, forget, log_softmax
@@ -367,11 +364,3 @@ def test_what_cannot_be_is_told_in_one_line(arguments, message, tmp_path):
     with pytest.raises(UserError, match=message) as caught:
         start(*arguments, folder=tmp_path)
     assert "\n" not in str(caught.value)
-
-
-def test_help_comes_at_once():
-    command = [sys.executable, "-m", "experiments.tiny_schiller", "--help"]
-    answer = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=60)
-    assert answer.returncode == 0 and "python -m experiments.tiny_schiller" in answer.stdout
-    code = "import sys, experiments.tiny_schiller.__main__\nassert 'keras' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, check=True, timeout=60)
