@@ -47,11 +47,16 @@ def as_int8(
 
     shape = tf.TensorSpec((1, *images.shape[1:]), tf.float32)
     call = tf.function(lambda image: network(image, training=False))
+    function = call.get_concrete_function(shape)
+    if any("While" in operation.type for operation in function.graph.get_operations()):
+        # In the search for their scales, TensorFlow's converter crashes, and the program with it.
+        raise UserError(
+            f"{model_path} does not convert to int8: it has a loop, as recurrent layers do. Try "
+            "--format onnx."
+        )
     try:
         with _without_converters_chatter():
-            converter: Any = tf.lite.TFLiteConverter.from_concrete_functions(
-                [call.get_concrete_function(shape)]
-            )
+            converter: Any = tf.lite.TFLiteConverter.from_concrete_functions([function])
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = lambda: ([image[None]] for image in images)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]

@@ -210,6 +210,21 @@ def test_a_layer_that_does_not_convert_is_refused(export_format, tmp_path, capfd
     assert not path.exists()
 
 
+@pytest.mark.parametrize("layer", [layers.LSTM(4), layers.Bidirectional(layers.GRU(2))])
+def test_a_recurrent_layer_is_refused_in_int8_before_the_converter_crashes(layer, tmp_path, capfd):
+    model = keras.Sequential(
+        [
+            layers.Input((28, 28, 1)),
+            layers.Reshape((28, 28)),
+            layer,
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    folder = as_run(model, tmp_path / "run")
+    error = refused(capfd, "--format", "int8", "--model", folder, "--output", tmp_path / "a.tflite")
+    assert "does not convert to int8: it has a loop" in error and "--format onnx" in error
+
+
 @pytest.mark.parametrize("package", ["onnx", "tf2onnx", "onnxruntime"])
 def test_a_missing_package_is_named(package, run_folder, tmp_path, capsys, monkeypatch):
     for name in ("onnx", "tf2onnx", "onnxruntime"):
