@@ -59,6 +59,7 @@ optimizer = "muon"  # learns more per epoch than adam, above all in short traini
 learning_rate = 3e-3  # of Adam at the peak of the schedule; of Muon, ten times that
 schedule = "linear"  # down to 0 at the last step, so that the final weights have come to rest
 warm_up = 0.15  # share of the steps in which the rate first rises: large steps need good weights
+rate_decay = 1.0  # factor of the rate after each epoch, on top of the schedule; 1 leaves it alone
 beta_2 = 0.99  # Adam's memory of squared gradients: 0.999 is for longer training
 rotation = 12.0  # degrees to either side
 zoom = 0.12  # +-12 % of width and of height

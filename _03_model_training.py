@@ -255,6 +255,12 @@ def make_callbacks(
     its end: it is too short to stop early.
     """
     callbacks: list[keras.callbacks.Callback] = [StopWhenDiverged(settings.learning_rate)]
+    if settings.rate_decay != 1:
+        callbacks.append(
+            keras.callbacks.LearningRateScheduler(
+                lambda epoch, rate: rate * (settings.rate_decay if epoch else 1)
+            )
+        )
     if backup.phase == "augmented":
         callbacks.append(
             keras.callbacks.ReduceLROnPlateau(

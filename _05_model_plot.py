@@ -212,8 +212,9 @@ def load_classifier(path: Path, settings: Mapping[str, Any]) -> keras.Model:
     Raises:
         UserError: the file is damaged, or holds no classifier for the run's images.
     """
-    if settings["architecture"] in ARCHITECTURES:
-        import_architecture(settings["architecture"])  # registers layers of its own with Keras
+    name = settings["architecture"].partition("(")[0]
+    if name in ARCHITECTURES:
+        import_architecture(name)  # registers layers of its own with Keras
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # of a damaged or foreign file, Keras may raise anything

@@ -3,13 +3,19 @@
 One function a network: `(input_shape, n_classes) -> keras.Model`, untrained, with images in [0, 1]
 going in and class probabilities coming out. To add yours, write a file with the function and name
 both in ARCHITECTURES; `python _00_main.py --architecture NAME` then trains it.
+
+A function may take more, by name. Such values stand in brackets behind the network's name:
+`--architecture "vgg16(width=0.5)"`.
 """
 
+import ast
+import inspect
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from common.user_error import UserError, unknown_name
+from common.user_error import UserError, reason_of, unknown_name
 
 if TYPE_CHECKING:
     import keras
@@ -28,34 +34,83 @@ ARCHITECTURES = {
     "fashion_example": "architectures.fashion_example",
     **dict.fromkeys(("simple_conv", "drop_conv"), "architectures.lecture"),
     **dict.fromkeys(("sweep_baseline", "sweep_best"), "architectures.sweep"),
-    **dict.fromkeys(
-        ("one_convolution", "one_convolution_5x5", "one_convolution_stride_2", "two_convolutions"),
-        "architectures.one_factor",
-    ),
+    **dict.fromkeys(("one_convolution", "two_convolutions"), "architectures.one_factor"),
     **dict.fromkeys(
         ("lenet5", "alexnet", "vgg16", "googlenet", "resnet20"), "architectures.classic"
     ),
 }
 
 
-def check_architecture(name: str) -> None:
-    """Raise UserError, with the nearest valid name, if no network is called `name`."""
+def check_architecture(text: str) -> None:
+    """Raise UserError if `text` names no network, or has values that cannot be read."""
+    parse_architecture(text)
+
+
+def parse_architecture(text: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a network, and by name the values in the brackets behind it.
+
+    Raises:
+        UserError: no network is called so (the nearest valid name is given), or the brackets hold
+            anything but names and values.
+    """
+    name, bracket, values = text.partition("(")
     if name not in ARCHITECTURES:
         raise unknown_name("architecture", name, ARCHITECTURES)
+    if not bracket:
+        return name, {}
+    try:
+        call = ast.parse(f"f({values}", mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+            raise ValueError("not only names and values")
+        # Of **{...}, there is no name.
+        return name, {one.arg or "**": ast.literal_eval(one.value) for one in call.keywords}
+    except (SyntaxError, ValueError, TypeError) as error:
+        raise UserError(
+            f"architecture {text!r} cannot be read: expected a name, or a name with values, such "
+            "as vgg16(width=0.5)."
+        ) from error
 
 
 def build_architecture(
-    name: str, input_shape: tuple[int, int, int] = (28, 28, 1), n_classes: int = 10
+    text: str, input_shape: tuple[int, int, int] = (28, 28, 1), n_classes: int = 10
 ) -> "keras.Model":
-    """Build the network called `name`, with fresh weights from Keras' global seed.
+    """Build a network by its name, with fresh weights from Keras' global seed.
+
+    Args:
+        text: the name, and in brackets behind it what its function takes besides the shapes.
+        input_shape: (height, width, channels).
+        n_classes: width of the softmax output.
 
     Raises:
-        UserError: what its function returns is no classifier that can be trained and saved.
+        UserError: the function takes no such value, or what it returns is no classifier that can
+            be trained and saved.
     """
-    network = getattr(import_architecture(name), name)(input_shape, n_classes)
+    name, values = parse_architecture(text)
+    function = getattr(import_architecture(name), name)
+    network = _build(function, text, values, input_shape, n_classes)
     if problem := problem_of(network, input_shape, n_classes):
-        raise UserError(f"architecture '{name}' cannot be used: {problem}.")
+        raise UserError(f"architecture '{text}' cannot be used: {problem}.")
     return network
+
+
+def _build(
+    function: Callable[..., Any],
+    text: str,
+    values: dict[str, Any],
+    input_shape: tuple[int, int, int],
+    n_classes: int,
+) -> Any:
+    """Return what a network's function makes of the values that the user has given."""
+    if not values:
+        return function(input_shape, n_classes)
+    _, _, *names = inspect.signature(function).parameters
+    for name in values:
+        if name not in names:
+            raise unknown_name(f"value in architecture '{text}'", name, names)
+    try:
+        return function(input_shape, n_classes, **values)
+    except (TypeError, ValueError, ArithmeticError) as error:  # width="wide", units=-1, ...
+        raise UserError(f"architecture '{text}' cannot be built: {reason_of(error)}.") from error
 
 
 def import_architecture(name: str) -> ModuleType:

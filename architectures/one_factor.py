@@ -31,16 +31,6 @@ def one_convolution(
     )
 
 
-def one_convolution_5x5(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
-    """Return the default with kernels of 5x5 instead of 3x3 pixels."""
-    return one_convolution(input_shape, n_classes, kernel_size=5)
-
-
-def one_convolution_stride_2(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
-    """Return the default with kernels that move on by two pixels instead of one."""
-    return one_convolution(input_shape, n_classes, strides=2)
-
-
 def two_convolutions(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
     """Return the larger one: 905,482 parameters at (28, 28, 1) and 10 classes, as published.
 

@@ -19,14 +19,25 @@ CLASSIC_ADAM: dict[str, Any] = {
     "average_shifts": False,
 }
 
+# The last epoch counts: nothing stops the training or lowers its rate.
+TO_THE_END: dict[str, Any] = {"early_stopping_enabled": False, "plateau_patience": 1000}
+# The lecture's networks. Published are Adam, the batches and the epochs.
+LECTURE: dict[str, Any] = {
+    **CLASSIC_ADAM,
+    **TO_THE_END,
+    **NO_AUGMENTATION,
+    "architecture": "drop_conv",
+    "epochs": 10,
+    "batch_size": 64,
+}
+
 # Clothes may look to the left as to the right, but are never upside down.
 FASHION: dict[str, Any] = {
+    **TO_THE_END,
     **NO_AUGMENTATION,
     "dataset": "fashion_mnist",
     "val_size": 0.02,  # 1,200 images: choices are made before, on more of them
     "epochs": 12,
-    "early_stopping_enabled": False,
-    "plateau_patience": 12,  # as many as there are epochs: never
     "shift": 0.0715,  # +-2 pixels
     "flip": 0.5,
     "average_shifts": False,  # beside mirror images, shifts gain nothing (docs/log.md)
@@ -38,9 +49,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     # Five default networks, averaged, for five times the training. Wider networks or longer
     # training are no better on other people's handwriting (docs/log.md).
     "best": {
+        **TO_THE_END,
         "val_size": 0.01,  # its choices are made: nothing stops or slows it down any more
-        "early_stopping_enabled": False,
-        "plateau_patience": 5,  # as many as there are epochs: never
         "networks": 5,
     },
     # As few seconds as possible to 99.0 % and to 99.5 %: see benchmarks/speedrun.py.
@@ -70,11 +80,10 @@ RECIPES: dict[str, dict[str, Any]] = {
     "robust": {"zoom": 0.15, "shear": 12.0, "stretch": 0.8, "pen": 0.8, "paper": 0.2, "drawn": 0.2},
     # For a microcontroller: rounded weights learn slowly, and few of them need little variation.
     "tiny": {
+        **TO_THE_END,
         "architecture": "tiny_cnn",
         "val_size": 0.01,
         "epochs": 20,
-        "early_stopping_enabled": False,
-        "plateau_patience": 20,  # as many as there are epochs: never
         "rotation": 8.0,
         "zoom": 0.1,
         "shift": 0.08,
@@ -104,7 +113,6 @@ RECIPES: dict[str, dict[str, Any]] = {
     "fashion_long": {
         **FASHION,
         "epochs": 23,
-        "plateau_patience": 23,
         "networks": 5,
         "erase": 0.5,
     },
@@ -112,27 +120,63 @@ RECIPES: dict[str, dict[str, Any]] = {
     # There it minimised the mean squared error; here, as everything here, the cross-entropy.
     "fashion_example": {
         **CLASSIC_ADAM,
+        **TO_THE_END,
         **NO_AUGMENTATION,
         "dataset": "fashion_mnist",
         "architecture": "fashion_example",
         "val_size": 0.02,
         "epochs": 40,
         "batch_size": 32,
-        "early_stopping_enabled": False,
-        "plateau_patience": 40,  # as many as there are epochs: never
         "optimizer": "sgd",
         "learning_rate": 0.01,
     },
     # Keras' own example of a convolutional network for MNIST, as published.
     "keras_example": {
         **CLASSIC_ADAM,
+        **TO_THE_END,
         **NO_AUGMENTATION,
         "architecture": "keras_example",
         "val_size": 0.1,
         "epochs": 15,
         "batch_size": 128,
-        "early_stopping_enabled": False,
-        "plateau_patience": 15,  # as many as there are epochs: never
+    },
+    "simple_conv": {**LECTURE, "architecture": "simple_conv"},
+    "drop_conv": LECTURE,
+    "drop_move_conv": {**LECTURE, "shift": 0.18},  # +-5 pixels
+    "drop_full_conv": {**LECTURE, "shift": 0.18, "rotation": 30.0},
+    # Where a student's sweep over hyperparameters began.
+    "sweep_baseline": {
+        **CLASSIC_ADAM,
+        **TO_THE_END,
+        **NO_AUGMENTATION,
+        "architecture": "sweep_baseline",
+        "learning_rate": 3e-3,
+        "epochs": 100,
+        "batch_size": 512,
+    },
+    # The best network of that sweep. Its author stopped by the test images.
+    "sweep_best": {
+        **CLASSIC_ADAM,
+        "architecture": "sweep_best",
+        "epochs": 100,
+        "batch_size": 32,
+        "rate_decay": 0.975,
+        "early_stopping_patience": 10,
+        "plateau_patience": 1000,  # never: the rate falls by itself
+        "monitor": "val_accuracy",
+        "rotation": 15.0,
+        "zoom": 0.15,
+        "shift": 0.1,
+        "shear": 5.7,  # a slope of 0.1
+    },
+    # The default that one_factor changes, one factor at a time.
+    "one_factor": {
+        **CLASSIC_ADAM,
+        **TO_THE_END,
+        **NO_AUGMENTATION,
+        "architecture": "one_convolution",
+        "epochs": 10,
+        "batch_size": 64,
     },
 }
 

@@ -6,6 +6,7 @@ finished run. A folder may be moved: it belongs where it lies.
 """
 
 import dataclasses
+import re
 import subprocess
 import sys
 import time
@@ -70,7 +71,9 @@ def create_run_folder(settings: Settings, machine: Mapping[str, Any], data_sha25
     runs = Path(settings.output_dir) / "runs"
     with writing(runs):
         runs.mkdir(parents=True, exist_ok=True)
-    name = f"{settings.dataset}-{settings.architecture}-seed{settings.seed}"
+    # Brackets and the like, of vgg16(width=0.5), have meanings in a shell.
+    architecture = re.sub(r"[^\w.]+", "_", settings.architecture).strip("_")
+    name = f"{settings.dataset}-{architecture}-seed{settings.seed}"
     folder = _make_unused(runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{name}")
     chosen = dataclasses.asdict(settings)
     del chosen["output_dir"]  # wherever the folder lies

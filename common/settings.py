@@ -153,7 +153,7 @@ class Settings:
     """All that a run depends on. Checks itself; raises UserError for what cannot be."""
 
     dataset: str = setting(FIRST, text(), "mnist, fashion_mnist, digits or custom")
-    architecture: str = setting(FIRST, text(), "a network of architectures/")
+    architecture: str = setting(FIRST, text(), "a network, or such as vgg16(width=0.5)")
     val_size: float = setting(FIRST, SHARE, "share of images for validation")
     epochs: int = setting(FIRST, whole(1), "at most so many, on varied images")
     polish_epochs: int = setting(FIRST, whole(0), "at the end, on unchanged images")
@@ -168,6 +168,7 @@ class Settings:
     learning_rate: float = setting(RECIPE, POSITIVE, "rate at its peak")
     schedule: str = setting(RECIPE, one_of(*SCHEDULES), f"of the rate: {' or '.join(SCHEDULES)}")
     warm_up: float = setting(RECIPE, SHARE, "share of steps in which the rate rises")
+    rate_decay: float = setting(RECIPE, POSITIVE, "factor of the rate after each epoch")
     beta_2: float = setting(RECIPE, SHARE, "Adam's decay of squared gradients")
     rotation: float = setting(RECIPE, NOT_NEGATIVE, "largest, of training images, in degrees")
     zoom: float = setting(RECIPE, SHARE_OR_NONE, "largest, as a share of the size")

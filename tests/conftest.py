@@ -23,6 +23,23 @@ from architectures import ARCHITECTURES
 from common.data import Arrays, Splits
 from common.settings import Settings
 
+# A long file that begins last keeps all processes but one waiting, so these begin first.
+LONG_FILES = (
+    "test_walkthrough.py",
+    "test_page_drawing.py",
+    "test_00_main.py",
+    "test_many_runs.py",
+    "test_tiny_schiller_network.py",
+    "test_program.py",
+    "test_page_collection.py",
+    "test_page_computation.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Put the long files first."""
+    items.sort(key=lambda item: item.path.name not in LONG_FILES)
+
 
 @pytest.fixture(autouse=True)
 def default_configuration():

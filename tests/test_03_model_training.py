@@ -129,6 +129,9 @@ def test_callbacks_watch_what_the_settings_say(tiny_settings, tmp_path, monitor)
     assert (plateau.patience, plateau.factor, plateau.min_lr) == (5, 0.2, 1e-5)
     assert stopping.patience == 7 and stopping.restore_best_weights
 
+    decaying = training.make_callbacks(replace(settings, rate_decay=0.5), backup, tmp_path)
+    assert type(decaying[1]) is keras.callbacks.LearningRateScheduler
+
     without = replace(settings, early_stopping_enabled=False)
     callbacks = training.make_callbacks(without, backup, tmp_path)
     assert [type(one).__name__ for one in callbacks[:-1]] == [names[0], names[1], names[3]]
@@ -378,3 +381,22 @@ def test_rounded_weights_are_saved_in_plain_layers(splits, tiny_settings, tmp_pa
         kernel = keras.ops.convert_to_numpy(one.kernel)
         for channel in np.moveaxis(kernel, -1, 0):
             assert len(np.unique(channel.round(6))) <= 15
+
+
+def test_the_rate_decays_by_its_factor_after_each_epoch_and_goes_on_so_when_resumed(
+    tiny_settings, splits, tmp_path
+):
+    settings = replace(
+        tiny_settings, epochs=3, polish_epochs=0, schedule="constant", rate_decay=0.5,
+        early_stopping_enabled=False, learning_rate=0.008,
+    )  # fmt: skip
+
+    class StopAfterTwo(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(build_network(settings), splits, settings, tmp_path, [StopAfterTwo()])
+    history = training.train(build_network(settings), splits, settings, tmp_path).history
+    assert list(history["learning_rate"]) == pytest.approx([0.008, 0.004, 0.002])

@@ -12,6 +12,7 @@ from architectures import (
     check_architecture,
     classic,
     import_architecture,
+    parse_architecture,
     problem_of,
 )
 from common.user_error import UserError
@@ -46,8 +47,8 @@ def networks():
         ("sweep_baseline", 62_834, 2.79),
         ("sweep_best", 379_476, 21.94),
         ("one_convolution", 54_410, 0.25),
-        ("one_convolution_5x5", 46_922, 0.51),
-        ("one_convolution_stride_2", 11_850, 0.06),
+        ("one_convolution(kernel_size=5)", 46_922, 0.51),
+        ("one_convolution(strides=2)", 11_850, 0.06),
         ("two_convolutions", 905_482, 3.31),
         ("lenet5", 61_706, 0.42),
         ("alexnet", 1_555_514, 14.95),
@@ -57,7 +58,7 @@ def networks():
     ],
 )
 def test_published_sizes(networks, name, n_parameters, millions_of_multiply_adds):
-    network = networks[name]
+    network = networks.get(name) or build_architecture(name)
     assert network.count_params() == n_parameters
     assert multiply_adds(network) / 1e6 == pytest.approx(millions_of_multiply_adds, abs=0.05)
 
@@ -191,6 +192,41 @@ def test_unknown_name_suggests_the_nearest():
         with pytest.raises(UserError, match="'fast_cn'. Did you mean 'fast_cnn'"):
             function("fast_cn")
     check_architecture("fast_cnn")
+
+
+def test_values_in_brackets_reach_the_function():
+    network = build_architecture("fast_cnn(filters=(4, 4, 4, 4, 4), dropout=0.0)", n_classes=3)
+    assert network.layers[0].filters == 4 and network.output_shape == (None, 3)
+    assert parse_architecture("vgg16( width = 0.5 )") == ("vgg16", {"width": 0.5})
+    assert parse_architecture("vgg16()") == ("vgg16", {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["vgg16(0.5)", "vgg16(width=", "vgg16(width=0.5)(1)", "vgg16(width=open('x'))",
+     "vgg16(width=0.5), alexnet", "vgg16(width=0.5).layers", "vgg16(*[1])", "vgg16(width=\0)"],
+)  # fmt: skip
+def test_brackets_hold_names_and_plain_values_only(text):
+    with pytest.raises(UserError, match=r"cannot be read: expected a name, or a name with values"):
+        check_architecture(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("vgg16(widht=0.5)", r"unknown value in architecture '.*' 'widht'. Did you mean 'width'"),
+        ("fast_cnn(input_shape=(1, 1, 1))", "unknown value in architecture"),
+        ("simple_conv(dropout=2)", r"architecture 'simple_conv\(dropout=2\)' cannot be built: "),
+        ("vgg16(width='wide')", "cannot be built"),
+        ("fast_cnn(filters=(0, 1, 1, 1, 1))", "cannot be built"),
+        ("vgg16(**{})", "unknown value"),
+        ("drop_conv(dropout=0.1)", "unknown value"),
+    ],
+)
+def test_values_that_a_network_does_not_take_are_refused_in_one_line(text, message):
+    with pytest.raises(UserError, match=message) as caught:
+        build_architecture(text)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_network_that_cannot_be_used_is_named(monkeypatch):
