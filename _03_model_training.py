@@ -170,11 +170,8 @@ def train_network(
     Returns:
         The last backup, which knows how many epochs it were, and how many seconds.
     """
-    variations = make_variations(dataclasses.asdict(settings))
-    image_shape = network.inputs[0].shape[1:]
-    trainer = keras.Sequential([keras.Input(image_shape), *variations.layers, network])
     steps_per_epoch = math.ceil(len(splits.y_train) / settings.batch_size)
-    compile_trainer(trainer, settings, steps_per_epoch)
+    trainer = make_trainer(network, settings, steps_per_epoch)
     backup = Backup(folder / "backup.npz", trainer)
     trim_history(folder / "history.csv", backup.epochs_done)
 
@@ -183,13 +180,22 @@ def train_network(
         backup.enter("polish", first_epoch=settings.epochs)
         # Also after an early stop, the polish trains at the rates that end the schedule.
         trainer.optimizer.iterations.assign(settings.epochs * steps_per_epoch)
-    for variation in variations.layers:
+    for variation in trainer.layers[:-1]:
         variation.strength.assign(0.0)
     if backup.next_epoch < settings.epochs + settings.polish_epochs:
         print("Polish, on unchanged images:", flush=True)
         fit_phase(trainer, splits, settings, backup, folder, callbacks)
     backup.stop_clock()
     return backup
+
+
+def make_trainer(network: keras.Model, settings: Settings, steps_per_epoch: int) -> keras.Model:
+    """Return what is trained, compiled: the layers that vary the images, and then the network."""
+    variations = make_variations(dataclasses.asdict(settings))
+    image_shape = network.inputs[0].shape[1:]
+    trainer = keras.Sequential([keras.Input(image_shape), *variations.layers, network])
+    compile_trainer(trainer, settings, steps_per_epoch)
+    return trainer
 
 
 def compile_trainer(trainer: keras.Model, settings: Settings, steps_per_epoch: int) -> None:

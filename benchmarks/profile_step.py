@@ -10,25 +10,22 @@ is augmentation, normalisation, pooling, dropout, the optimizer and the framewor
 table with a row per pass, and writes the table into the folder as `table.md` and `table.csv`.
 """
 
-import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from _00_main import make_settings
 from common.command_line import PROJECT_DIR, Parser, run_program
-from common.settings import Settings
 from common.user_error import UserError
 from studies.settings_flags import parse_changes
 from studies.tables import write_table
+from studies.timed_steps import Repetitions, median_seconds, step_seconds
 
 if TYPE_CHECKING:
     import keras
 
-REPETITIONS, WARM_UPS = 40, 5
-MOST_SECONDS = 10.0  # of repetitions of one call: on many CPUs, bfloat16 is slow
+REPETITIONS = Repetitions(40, warm_ups=5)
 FORMATS = {
     "ms": ".2f",
     "% of the step": ".0f",
@@ -47,18 +44,6 @@ class Pass(NamedTuple):
 
 
 # --- Measuring ----------------------------------------------------------------------------------
-
-
-def median_seconds(function: Callable[[], Any]) -> float:
-    """Return the median time of a call, without the first ones."""
-    for _ in range(WARM_UPS):
-        function()
-    times: list[float] = []
-    while len(times) < REPETITIONS and sum(times) < MOST_SECONDS:
-        started = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def measure_layer(
@@ -87,7 +72,9 @@ def measure_layer(
         del calls["to inputs"]
     flops = FLOPS_PER_MULTIPLY_ADD * layer_multiply_adds(layer) * batch_size
     return [
-        Pass(layer.name, name, median_seconds(tf.function(call, autograph=False)), flops)
+        Pass(
+            layer.name, name, median_seconds(tf.function(call, autograph=False), REPETITIONS), flops
+        )
         for name, call in calls.items()
     ]
 
@@ -130,28 +117,6 @@ def passes_of(
             input=inputs, filter_sizes=kernel.shape, out_backprop=gradient, **options
         ),
     }
-
-
-def measure_step(network: "keras.Model", settings: Settings) -> float:
-    """Return the median seconds of a whole training step, as the program compiles it."""
-    import keras
-    import numpy as np
-
-    from _03_model_training import compile_trainer
-    from training.augmentation import RandomAffine
-    from training.batches import soft_labels
-
-    shape = network.inputs[0].shape[1:]
-    augmentation = RandomAffine(
-        settings.rotation, settings.zoom, settings.shift, settings.shear, seed=settings.seed
-    )
-    trainer = keras.Sequential([keras.Input(shape), augmentation, network])
-    compile_trainer(trainer, settings, steps_per_epoch=WARM_UPS + REPETITIONS)
-    random = np.random.default_rng(0)
-    images = random.random((settings.batch_size, *shape), np.float32)
-    n_classes = network.outputs[0].shape[-1]
-    labels = soft_labels(random.integers(0, n_classes, settings.batch_size), n_classes)
-    return median_seconds(lambda: trainer.train_on_batch(images, labels))
 
 
 # --- The table ----------------------------------------------------------------------------------
@@ -211,7 +176,7 @@ def main(arguments: list[str]) -> None:
         for number, layer in enumerate(layers)
         for one in measure_layer(layer, settings.batch_size, dtype, is_first=number == 0)
     ]
-    rows = profile_rows(passes, measure_step(network, settings), peak)
+    rows = profile_rows(passes, step_seconds(network, settings, REPETITIONS), peak)
     print(f"\nMatrix-product peak in {dtype}: {peak / 1e9:.0f} GFLOP/s\n")
     print(write_table(given.folder / "table", rows, FORMATS))
 

@@ -5,15 +5,12 @@ SQLite file; so a study that was killed goes on where it was, in the middle of a
 `--storage postgresql://...`, any number of machines share one: each takes the next run that nobody
 has begun.
 
-Each run is one Optuna trial, which waits, runs, and is then complete or failed. Two workers may
-queue the same run at the same moment. So this rule decides: of the trials of one label that wait,
-run or are complete, the one with the lowest number counts; others are never run.
+Each run is one Optuna trial, which waits (`studies/run_queue.py`), runs, and is then complete or
+failed. A search (`studies/search.py`) does the same with settings that each trial varies.
 """
 
-import dataclasses
 import time
 from collections.abc import Mapping, Set
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +22,16 @@ from common.run_folder import create_run_folder
 from common.safe_files import read_json
 from common.settings import Settings
 from common.streams import tolerant_streams
-from common.user_error import UserError
+from common.user_error import DivergedError, UserError
 from studies.progress import Progress, estimate_seconds_left, show_progress
-from studies.same_settings import decisive_settings, in_one_precision, is_folder_of
+from studies.run_queue import (
+    check_settings,
+    counting_trials,
+    enqueue_next,
+    finished_runs,
+    labels_in_state,
+)
+from studies.same_settings import in_one_precision, is_folder_of
 from studies.study_storage import (
     HEARTBEAT_SECONDS,
     MISSED_HEARTBEATS,
@@ -39,7 +43,8 @@ from studies.study_storage import (
 if TYPE_CHECKING:
     import optuna
 
-COUNTING_STATES = ("WAITING", "RUNNING", "COMPLETE")
+    from studies.search import Search
+
 LOOK_AGAIN_SECONDS = 5  # how often a worker that has nothing to do looks at the others
 
 
@@ -49,6 +54,7 @@ def run_all(
     runs: Mapping[str, Settings],
     storage: str | None = None,
     heartbeat_seconds: int = HEARTBEAT_SECONDS,
+    search: "Search | None" = None,
 ) -> dict[str, dict[str, Any]]:
     """Make all runs that are not made yet, and return the metrics of all.
 
@@ -60,18 +66,21 @@ def run_all(
             the first run.
         heartbeat_seconds: how often a worker gives a sign of life. A killed worker's run is taken
             up by another after MISSED_HEARTBEATS of them.
+        search: how each run varies its settings; None: not at all.
 
     Returns:
-        By label, the content of metrics.json and the run folder.
+        By label, the content of metrics.json and the run folder. Of a run that a search ended
+        early, `ended_early`, `val_accuracy`, `epochs_trained`, `total_seconds` and the folder.
 
     Raises:
-        UserError: Optuna or rich is not installed, a label has other settings in the study, the
-            database fails, or a run does.
+        UserError: Optuna or rich is not installed, a label has other settings in the study or the
+            study has another space, the database fails, or a run does.
     """
-    if storage is None:
-        storage = default_storage(Path(next(iter(runs.values())).output_dir) / "runs")
+    storage = storage or storage_of(runs)
     study = open_study(study_name, storage, heartbeat_seconds)
     with storage_errors(storage):
+        if search is not None:
+            search.enter(study)
         runs = in_one_precision(study, runs)
         while True:
             check_settings(study, runs)  # each time: another worker may have queued others
@@ -80,111 +89,44 @@ def run_all(
             if len(results) == len(runs):
                 return results
             if enqueue_next(study, runs) or labels_in_state(study, "WAITING"):
-                make_next_run(study, runs)
+                make_next_run(study, runs, search)
             else:
                 wait_for_others(study, runs.keys() - results.keys(), heartbeat_seconds)
 
 
-# --- The queue ----------------------------------------------------------------------------------
+def state_of(
+    study_name: str, runs: Mapping[str, Settings], storage: str | None = None
+) -> tuple[dict[str, Settings], list[str]]:
+    """Return the runs in the precision of the study, and the labels of those that are finished.
 
-
-def counting_trials(study: "optuna.Study") -> dict[str, "optuna.trial.FrozenTrial"]:
-    """Return, by label, the trial that counts (see the top of this file)."""
-    counting: dict[str, optuna.trial.FrozenTrial] = {}
-    for trial in sorted(study.get_trials(deepcopy=False), key=lambda trial: trial.number):
-        if trial.state.name in COUNTING_STATES and "label" in trial.user_attrs:
-            counting.setdefault(trial.user_attrs["label"], trial)
-    return counting
-
-
-def check_settings(study: "optuna.Study", runs: Mapping[str, Settings]) -> None:
-    """Check that the study holds none of the labels with other settings.
-
-    Raises:
-        UserError: it does.
+    Args and errors as of `run_all`.
     """
-    counting = counting_trials(study)
-    for label, settings in runs.items():
-        if label in counting and not _is_of(counting[label], label, settings):
-            raise UserError(
-                f"study '{study.study_name}' holds '{label}' with other settings. Choose another "
-                "study name with --study."
-            )
+    storage = storage or storage_of(runs)
+    study = open_study(study_name, storage)
+    with storage_errors(storage):
+        runs = in_one_precision(study, runs)
+        check_settings(study, runs)
+        return runs, list(finished_runs(study, runs))
 
 
-def _is_of(trial: "optuna.trial.FrozenTrial", label: str, settings: Settings) -> bool:
-    """Return whether a trial is of this label and of settings that give the same result."""
-    saved = trial.user_attrs.get("settings", {})
-    return trial.user_attrs.get("label") == label and decisive_settings(saved) == decisive_settings(
-        dataclasses.asdict(settings)
-    )
-
-
-def enqueue_next(study: "optuna.Study", runs: Mapping[str, Settings]) -> bool:
-    """Queue the first run that is neither waiting nor under way nor finished, if there is one.
-
-    Only one: the next is another worker's, or this one's when it comes back.
-
-    Returns:
-        Whether one was queued.
-    """
-    import optuna
-
-    counting = counting_trials(study)
-    for label, settings in runs.items():
-        if label not in counting:
-            attributes = {"label": label, "settings": dataclasses.asdict(settings)}
-            for failed in study.get_trials(deepcopy=False):  # by Ctrl-C, a full disk or the like
-                if _is_of(failed, label, settings) and "run_folder" in failed.user_attrs:
-                    attributes["run_folder"] = failed.user_attrs["run_folder"]  # goes on in it
-            waiting = optuna.trial.TrialState.WAITING
-            study.add_trial(optuna.trial.create_trial(state=waiting, user_attrs=attributes))
-            fail_waiting_copies(study)
-            return True
-    return False
-
-
-def fail_waiting_copies(study: "optuna.Study") -> None:
-    """Take the waiting trials out of the queue whose label another trial counts for."""
-    import optuna
-
-    states = optuna.trial.TrialState
-    counting = counting_trials(study)
-    for trial in study.get_trials(deepcopy=False, states=(states.WAITING,)):
-        counts_instead = counting.get(trial.user_attrs.get("label", ""), trial)
-        if counts_instead.number == trial.number:
-            continue
-        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another worker was quicker
-            # Only one worker succeeds in making a waiting trial a running one, so none is failed
-            # that another has just begun.
-            if study._storage.set_trial_state_values(trial._trial_id, states.RUNNING):
-                study._storage.set_trial_state_values(trial._trial_id, states.FAIL)
-
-
-def finished_runs(study: "optuna.Study", runs: Mapping[str, Settings]) -> dict[str, dict[str, Any]]:
-    """Return metrics and run folder of those of the runs that are finished, by label."""
-    counting = counting_trials(study)
-    return {
-        label: {
-            **counting[label].user_attrs["metrics"],
-            "run_folder": Path(counting[label].user_attrs["run_folder"]),
-        }
-        for label in runs
-        if label in counting and counting[label].state.name == "COMPLETE"
-    }
+def storage_of(runs: Mapping[str, Settings]) -> str:
+    """Return the URL of the SQLite file beside the runs."""
+    return default_storage(Path(next(iter(runs.values())).output_dir) / "runs")
 
 
 # --- One run ------------------------------------------------------------------------------------
 
 
-def make_next_run(study: "optuna.Study", runs: Mapping[str, Settings]) -> None:
+def make_next_run(
+    study: "optuna.Study", runs: Mapping[str, Settings], search: "Search | None" = None
+) -> None:
     """Take the first run of the queue and make it.
 
     Raises:
         UserError: the run failed, or was taken over by another worker in the meantime.
     """
     try:
-        study.optimize(lambda trial: make_run(trial, runs), n_trials=1)
+        study.optimize(lambda trial: make_run(trial, runs, search), n_trials=1)
     except ValueError as error:
         if not str(error).startswith("Cannot tell a"):  # Optuna's word on a trial that has ended
             raise
@@ -194,15 +136,16 @@ def make_next_run(study: "optuna.Study", runs: Mapping[str, Settings]) -> None:
         ) from error
 
 
-def make_run(trial: "optuna.Trial", runs: Mapping[str, Settings]) -> float:
+def make_run(trial: "optuna.Trial", runs: Mapping[str, Settings], search: "Search | None") -> float:
     """Make the run of a trial and note its metrics.
 
     Returns:
         The validation accuracy: Optuna's value of the trial.
 
     Raises:
-        optuna.TrialPruned: there is nothing to do: another trial counts for the label, or another
-            worker has emptied the queue (Optuna then makes up a trial, which has no label).
+        optuna.TrialPruned: the search ends the run early, or there is nothing to do: another trial
+            counts for the label, or another worker has emptied the queue (Optuna then makes up a
+            trial, which has no label).
     """
     import optuna
 
@@ -212,13 +155,35 @@ def make_run(trial: "optuna.Trial", runs: Mapping[str, Settings]) -> float:
         raise optuna.TrialPruned
     print(f"\n=== {trial.study.study_name}: {label} ===", flush=True)
     settings = runs.get(label) or settings_of_another_list(trial, runs)
+    if search is not None:
+        settings = search.vary(trial, settings)
     folder = open_run_folder(trial, settings)
     if (folder / "metrics.json").exists():  # the worker was killed after the run's last step
         metrics = read_json(folder / "metrics.json")
     else:
-        metrics = run(settings_to_resume(folder, {}), resume_folder=folder).metrics
+        metrics = train(trial, folder, search)
     trial.set_user_attr("metrics", metrics)
+    if metrics.get("ended_early"):
+        raise optuna.TrialPruned
     return metrics["val_accuracy"]
+
+
+def train(trial: "optuna.Trial", folder: Path, search: "Search | None") -> dict[str, Any]:
+    """Train what a run folder says, from wherever it stands, and return the metrics."""
+    settings = settings_to_resume(folder, {})
+    if search is None:
+        return run(settings, resume_folder=folder).metrics
+    import optuna
+
+    from studies.search import ReportToTrial
+
+    report = ReportToTrial(trial)
+    callbacks = [report, *search.callbacks_of(trial.params)]
+    try:
+        return run(settings, resume_folder=folder, callbacks=callbacks).metrics
+    except (optuna.TrialPruned, DivergedError) as end:  # a search goes on
+        print(f"Ended early: {end or 'below the median of the others'}", flush=True)
+        return report.metrics()
 
 
 def settings_of_another_list(trial: "optuna.Trial", runs: Mapping[str, Settings]) -> Settings:
@@ -289,11 +254,6 @@ def vouch_for_running(study: "optuna.Study") -> None:
     for trial in counting_trials(study).values():
         if trial.state.name == "RUNNING":
             study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
-
-
-def labels_in_state(study: "optuna.Study", state: str) -> set[str]:
-    """Return the labels of the runs that are in a state, for example WAITING."""
-    return {label for label, trial in counting_trials(study).items() if trial.state.name == state}
 
 
 def progress_of(study: "optuna.Study", runs: Mapping[str, Settings]) -> Progress:

@@ -4,15 +4,15 @@ import pandas as pd
 import pytest
 
 from benchmarks import profile_step
-from benchmarks.profile_step import Pass, measure_layer, median_seconds, passes_of, profile_rows
+from benchmarks.profile_step import Pass, measure_layer, passes_of, profile_rows
 from common.user_error import UserError
+from studies.timed_steps import Repetitions
 
 
 @pytest.fixture(autouse=True)
 def few_repetitions(monkeypatch):
     pytest.importorskip("tensorflow")
-    monkeypatch.setattr(profile_step, "REPETITIONS", 2)
-    monkeypatch.setattr(profile_step, "WARM_UPS", 1)
+    monkeypatch.setattr(profile_step, "REPETITIONS", Repetitions(2, warm_ups=1))
 
 
 def small_network():
@@ -71,21 +71,6 @@ def test_layer_without_a_profile_is_named():
     network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.DepthwiseConv2D(3)])
     with pytest.raises(UserError, match="does not measure DepthwiseConv2D"):
         measure_layer(network.layers[0], 4, "float32", is_first=False)
-
-
-def test_median_leaves_out_the_first_calls_and_stops_when_it_takes_too_long(monkeypatch):
-    calls, now = [], [0.0]
-    seconds = iter([100.0, 1.0, 5.0, 2.0, 50.0, 50.0])
-
-    def function():
-        calls.append(1)
-        now[0] += next(seconds)
-
-    monkeypatch.setattr(profile_step.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(profile_step, "REPETITIONS", 3)
-    assert median_seconds(function) == 2.0 and len(calls) == 4
-    calls.clear()
-    assert median_seconds(function) == 50.0 and len(calls) == 2  # past MOST_SECONDS
 
 
 def test_rows_add_up():

@@ -11,13 +11,9 @@ import pytest
 
 from _00_main import make_settings
 from common.user_error import UserError
-from studies import many_runs, same_settings
-from studies.many_runs import (
-    counting_trials,
-    enqueue_next,
-    make_next_run,
-    run_all,
-)
+from studies import many_runs, run_queue, same_settings
+from studies.many_runs import make_next_run, run_all
+from studies.run_queue import counting_trials, enqueue_next
 from studies.study_storage import open_study
 from training.backup import Backup
 
@@ -164,7 +160,7 @@ def test_run_of_another_list_that_waits_is_made_by_its_own_settings(storage, mad
 def test_published_data_may_lie_elsewhere_on_another_machine(storage, seeds):
     first = seeds(1, dataset="mnist", data_dir="here")["seed 1"]
     enqueue_next(open_study("mnist", storage), {"a": first})
-    many_runs.check_settings(
+    run_queue.check_settings(
         open_study("mnist", storage), {"a": replace(first, data_dir="elsewhere")}
     )
 
@@ -471,7 +467,7 @@ def test_copy_of_a_finished_run_is_skipped_and_counts_for_nothing(with_a_copy, m
     study.tell(other, 0.9)
     make_next_run(study, seeds(1))
     assert made == []
-    assert many_runs.finished_runs(study, seeds(1))["seed 1"]["test_accuracy"] == 0.05
+    assert run_queue.finished_runs(study, seeds(1))["seed 1"]["test_accuracy"] == 0.05
 
 
 def test_copy_counts_once_the_first_has_failed(with_a_copy, made, seeds, storage):
@@ -499,7 +495,7 @@ def test_copy_that_another_worker_takes_just_now_is_left_to_it(with_a_copy, monk
         return set_state(trial_id, state, values)
 
     monkeypatch.setattr(study._storage, "set_trial_state_values", after_another_worker)
-    many_runs.fail_waiting_copies(study)
+    run_queue.fail_waiting_copies(study)
     assert states_of(study) == [("seed 1", "RUNNING"), ("seed 1", "RUNNING")]
 
 

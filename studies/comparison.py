@@ -1,0 +1,196 @@
+"""Several ways to train beside one another, each by several seeds: rows, a table and a figure."""
+
+import argparse
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from common.command_line import PROJECT_DIR, Parser
+from common.settings import Settings
+from common.user_error import UserError, unknown_name
+from studies.forecast import print_forecast
+from studies.many_runs import run_all
+from studies.tables import write_csv, write_table
+
+FORMATS = {
+    "n": "d",
+    "test accuracy in %": ".2f",
+    "standard deviation": ".2f",
+    "published, in %": ".2f",
+    "parameters": ",d",
+    "million multiply-adds": ".2f",
+    "epochs": ".1f",
+    "training in s": ".0f",
+}
+
+
+class Entry(NamedTuple):
+    """One way to train: a row of the table."""
+
+    name: str
+    settings: Settings  # of its first seed
+    published: float | None = None  # test accuracy in %, as its author gives it
+    n: int = 5  # seeds
+
+
+def comparison_parser(description: str | None, name: str) -> Parser:
+    """Return the parser of a program that compares; programs may add flags of their own.
+
+    Args:
+        description: the program's docstring.
+        name: of the program, its study, its folder in runs/ and its files.
+    """
+    parser = Parser(description)
+    parser.add_argument("--n", type=int, help="seeds of each (default: as the table in docs has)")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="only these rows")
+    parser.add_argument("--dry-run", action="store_true", help="list the runs and what they cost")
+    parser.add_argument("--study", default=name, help=f"its name ({name})")
+    parser.add_argument("--storage", help="database URL (default: runs/studies.db)")
+    parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / name)
+    parser.add_argument("--write-docs", action="store_true", help="write into docs/results")
+    return parser
+
+
+def chosen_entries(entries: Sequence[Entry], given: argparse.Namespace) -> list[Entry]:
+    """Return the entries that the command line asks for, with as many seeds as it says.
+
+    Raises:
+        UserError: no entry has that name, the number of seeds cannot be, or a part would
+            overwrite the whole in docs/results.
+    """
+    if given.n is not None and given.n < 1:
+        raise UserError(f"--n must be 1 or more, got {given.n}.")
+    if given.write_docs and given.only:
+        raise UserError("--write-docs needs all rows: leave out --only.")
+    names = [entry.name for entry in entries]
+    for name in given.only or ():
+        if name not in names:
+            raise unknown_name("row", name, names)
+    return [
+        entry._replace(n=given.n or entry.n)
+        for entry in entries
+        if not given.only or entry.name in given.only
+    ]
+
+
+def label_of(entry: Entry, seed: int) -> str:
+    """Return what the study calls a run."""
+    return f"{entry.name}, seed {seed}"
+
+
+def seeds_of(entry: Entry) -> range:
+    """Return the seeds of an entry, from that of its settings on."""
+    return range(entry.settings.seed, entry.settings.seed + entry.n)
+
+
+def list_runs(entries: Iterable[Entry]) -> dict[str, Settings]:
+    """Return the settings of all runs by label; first one seed of all, so that a part is a whole.
+
+    The labels are those of `label_of`.
+    """
+    entries = list(entries)
+    return {
+        label_of(entry, seeds_of(entry)[number]): dataclasses.replace(
+            entry.settings, seed=seeds_of(entry)[number]
+        )
+        for number in range(max(entry.n for entry in entries))
+        for entry in entries
+        if number < entry.n
+    }
+
+
+def make_runs(
+    entries: Sequence[Entry], given: argparse.Namespace
+) -> dict[str, dict[str, Any]] | None:
+    """Make all runs that are not made yet, and return the metrics by label.
+
+    Returns:
+        None with --dry-run, when the runs and their costs are only printed.
+
+    Raises:
+        UserError: see `run_all`.
+    """
+    runs = list_runs(entries)
+    if given.dry_run:
+        print_forecast(given.study, runs, given.storage)
+        return None
+    return run_all(given.study, runs, given.storage)
+
+
+def rows_of_runs(
+    entries: Sequence[Entry], results: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return a row per run; accuracies in %."""
+    return [
+        {
+            "name": entry.name,
+            "network": entry.settings.architecture,
+            "seed": seed,
+            "test accuracy": 100 * metrics["test_accuracy"],
+            "test loss": metrics["test_loss"],
+            "validation accuracy": 100 * metrics["val_accuracy"],
+            "parameters": metrics["n_parameters"],
+            "epochs": metrics["epochs_trained"],
+            "training in s": metrics["train_seconds"],
+        }
+        for entry in entries
+        for seed in seeds_of(entry)
+        for metrics in [results[label_of(entry, seed)]]
+    ]
+
+
+def summary_table(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return a row per entry: means over its seeds, and the deviation of their accuracies."""
+    by_name = pd.DataFrame(rows).groupby("name", sort=False)
+    table = pd.DataFrame(
+        {
+            "n": by_name.size(),
+            "test accuracy in %": by_name["test accuracy"].mean(),
+            "standard deviation": by_name["test accuracy"].std(),
+            "published, in %": pd.Series(
+                {entry.name: entry.published for entry in entries}, dtype=float
+            ),
+            "parameters": by_name["parameters"].first(),
+            "million multiply-adds": pd.Series(
+                {entry.name: cost_of(entry) / 1e6 for entry in entries}
+            ),
+            "epochs": by_name["epochs"].mean(),
+            "training in s": by_name["training in s"].mean(),
+        }
+    )
+    table = table.loc[[entry.name for entry in entries]]
+    return table.rename_axis("name").reset_index().dropna(axis=1, how="all")
+
+
+def cost_of(entry: Entry) -> int:
+    """Return the multiply-adds of an entry's network per image, without averages over views."""
+    from _03_model_training import build_network
+    from studies.costs import multiply_adds
+
+    return multiply_adds(build_network(entry.settings))
+
+
+def write_results(
+    name: str, entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]], folder: Path
+) -> pd.DataFrame:
+    """Write the table, every run's figures and the figure; print the table and return it.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    from _05_model_plot import save_figure
+    from studies.comparison_figure import draw_accuracies
+
+    table = summary_table(entries, rows)
+    write_csv(folder / f"{name}_each_seed.csv", rows)
+    print(f"\n{write_table(folder / name, table, FORMATS)}")
+    save_figure(draw_accuracies(table, rows), folder / f"{name}.png")
+    return table
+
+
+def folder_of(given: argparse.Namespace) -> Path:
+    """Return where the results belong."""
+    return PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder

@@ -1,0 +1,77 @@
+"""What a study would make, and what it would cost: for --dry-run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from _01_data_loader import load_data
+from common.keras_start import load_keras
+from common.settings import Settings
+from studies.many_runs import state_of
+from studies.progress import describe_duration
+from studies.tables import to_markdown
+from studies.timed_steps import Repetitions, step_seconds
+
+REPETITIONS = Repetitions(5, warm_ups=2)  # of each network: enough to plan an evening
+FORMATS = {"epochs, at most": "d", "TFLOP": ",.1f", "training in min": ",.1f"}
+
+
+class ImageCost(NamedTuple):
+    """What it costs to train a network on one image, once."""
+
+    flops: float
+    seconds: float
+
+
+def print_forecast(study_name: str, runs: Mapping[str, Settings], storage: str | None) -> None:
+    """Print a row per run: whether it is finished, its epochs at most, and what these cost.
+
+    Raises:
+        UserError: the database fails, or a run's settings cannot be.
+    """
+    load_keras()
+    runs, finished = state_of(study_name, runs, storage)
+    rows = forecast_rows(runs, finished)
+    seconds_left = sum(60 * row["training in min"] for row in rows if row["state"] == "to do")
+    print(to_markdown(pd.DataFrame(rows), FORMATS))
+    print(
+        f"{len(runs) - len(finished)} of {len(runs)} runs to do: at most "
+        f"{describe_duration(seconds_left)} of training by one worker on this machine."
+    )
+
+
+def forecast_rows(runs: Mapping[str, Settings], finished: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a row per run; each network is timed once, for a few steps."""
+    costs: dict[tuple[Any, ...], ImageCost] = {}
+    rows = []
+    for label, settings in runs.items():
+        kind = (settings.architecture, settings.dataset, settings.batch_size, settings.precision)
+        if kind not in costs:
+            costs[kind] = cost_per_image(settings)
+        epochs = settings.networks * (settings.epochs + settings.polish_epochs)
+        n_train = len(load_data(settings.dataset, settings.data_dir).y_train)
+        n_images = epochs * n_train * (1 - settings.val_size)
+        rows.append(
+            {
+                "run": label,
+                "state": "finished" if label in finished else "to do",
+                "epochs, at most": epochs,
+                "TFLOP": costs[kind].flops * n_images / 1e12,
+                "training in min": costs[kind].seconds * n_images / 60,
+            }
+        )
+    return rows
+
+
+def cost_per_image(settings: Settings) -> ImageCost:
+    """Return what training on one image costs, on this machine."""
+    import keras
+
+    from _03_model_training import build_network
+    from studies.costs import multiply_adds, training_flops
+
+    keras.config.set_dtype_policy(settings.precision)
+    network = build_network(settings)
+    seconds = step_seconds(network, settings, REPETITIONS) / settings.batch_size
+    return ImageCost(training_flops(multiply_adds(network), 1), seconds)

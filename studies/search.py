@@ -1,0 +1,141 @@
+"""A search for good settings: what may be varied, and what each trial reports while it trains.
+
+`run_all(..., search=Search(...))` makes it. Optuna's sampler (a tree of Parzen estimators) draws
+what looks promising after the trials so far; its pruner ends a trial whose validation accuracy is
+below the median of the others after the same epoch. The test images have no part in either.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import keras
+
+from common.settings import Settings
+from common.user_error import UserError
+
+if TYPE_CHECKING:
+    import optuna
+
+FIRST_TRIALS = 5  # are drawn at random, and are not ended early
+
+
+class Range(NamedTuple):
+    """Numbers from `low` to `high` in steps, both ends included."""
+
+    low: float
+    high: float
+    step: float
+
+
+Space = Mapping[str, Range | Sequence[Any]]  # by name: a range, or a list of values
+
+
+class Search(NamedTuple):
+    """What a study varies."""
+
+    space: Space
+    # The base settings and a value for each name -> the settings of a trial.
+    settings_of: Callable[[Settings, Mapping[str, Any]], Settings]
+    # A value for each name -> further Keras callbacks, such as those that log to a tracker.
+    callbacks_of: Callable[[Mapping[str, Any]], list[keras.callbacks.Callback]] = lambda values: []
+
+    def enter(self, study: "optuna.Study") -> None:
+        """Let the study search this space.
+
+        Raises:
+            UserError: the space holds nothing, or the study searches another one.
+        """
+        import optuna
+
+        check_space(self.space)
+        check_same_space(study, self.space)
+        study.sampler = optuna.samplers.TPESampler(
+            n_startup_trials=FIRST_TRIALS, multivariate=True, constant_liar=True
+        )
+        study.pruner = optuna.pruners.MedianPruner(n_startup_trials=FIRST_TRIALS, n_warmup_steps=1)
+
+    def vary(self, trial: "optuna.Trial", settings: Settings) -> Settings:
+        """Return the settings of a trial: the same for ever, also if it is taken up by another."""
+        return self.settings_of(settings, draw(trial, self.space))
+
+
+def check_space(space: Space) -> None:
+    """Raise UserError, which names it, for a range or a list that holds nothing."""
+    for name, values in space.items():
+        if isinstance(values, Range):
+            if not (values.low <= values.high and values.step > 0):
+                raise UserError(
+                    f"the space of {name} is empty: from {values.low:g} to {values.high:g} in "
+                    f"steps of {values.step:g}."
+                )
+        elif not values or isinstance(values, str):
+            raise UserError(f"the space of {name} must be a range or a list, got {values!r}.")
+
+
+def draw(trial: "optuna.Trial", space: Space) -> dict[str, Any]:
+    """Return a value for each name of the space, chosen by the study's sampler."""
+    drawn: dict[str, Any] = {}
+    for name, values in space.items():
+        if not isinstance(values, Range):
+            drawn[name] = trial.suggest_categorical(name, list(values))
+        elif all(isinstance(number, int) for number in values):
+            low, high, step = (int(number) for number in values)
+            drawn[name] = trial.suggest_int(name, low, high, step=step)
+        else:
+            drawn[name] = trial.suggest_float(name, values.low, values.high, step=values.step)
+    return drawn
+
+
+def describe_space(space: Space) -> dict[str, Any]:
+    """Return the space as JSON holds it, to be compared with that of a study begun before."""
+    return {
+        name: dict(values._asdict()) if isinstance(values, Range) else list(values)
+        for name, values in space.items()
+    }
+
+
+def check_same_space(study: "optuna.Study", space: Space) -> None:
+    """Note the space in a study, or check that it is the one noted there.
+
+    Raises:
+        UserError: the study searches another space.
+    """
+    noted, wanted = study.user_attrs.get("space"), describe_space(space)
+    if noted is None and not study.get_trials(deepcopy=False):
+        study.set_user_attr("space", wanted)
+    elif noted != wanted:
+        raise UserError(
+            f"study '{study.study_name}' searches another space. Choose another name with --study."
+        )
+
+
+class ReportToTrial(keras.callbacks.Callback):
+    """Tells the trial the validation accuracy after each epoch; ends it where it looks poor.
+
+    Raises:
+        optuna.TrialPruned: the trial ends here.
+    """
+
+    def __init__(self, trial: "optuna.Trial"):
+        super().__init__()
+        self.trial, self.started = trial, time.perf_counter()
+        self.accuracies: list[float] = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Report, and ask."""
+        import optuna
+
+        self.accuracies.append(float((logs or {})["val_accuracy"]))
+        self.trial.report(self.accuracies[-1], epoch)
+        if self.trial.should_prune():
+            raise optuna.TrialPruned
+
+    def metrics(self) -> dict[str, Any]:
+        """Return what is kept of a trial that was ended early, or diverged."""
+        return {
+            "ended_early": True,
+            "val_accuracy": max(self.accuracies, default=0.0),
+            "epochs_trained": len(self.accuracies),
+            "total_seconds": round(time.perf_counter() - self.started, 1),
+        }
