@@ -1,12 +1,12 @@
 """How many labels does a network need, and how far do ten of them go?
 
-    python -m experiments.few_labels                    # everything: 140 trainings, ten hours
+    python -m experiments.few_labels                    # everything: 86 trainings, two hours
     python -m experiments.few_labels --parts graph      # ten labels and a graph, minutes
 
-*curve*: the default recipe, but for the flags, on 1, 5, 10, 50, 100, 500 and all labelled images
-per class, the most typical of their class or random ones, with varied images and without. Every
-training takes the same number of steps. *graph*: ten labels in all flow along a graph of images
-that look alike. *network*: the default recipe on the surest of the graph's answers.
+*curve*: the default recipe with two varied epochs, on 1, 5, 10, 50, 100, 500 and all labelled
+images per class, the most typical of their class or random ones, with varied images and without.
+Every training takes the same number of steps. *graph*: ten labels in all flow along a graph of
+images that look alike. *network*: the same recipe on the surest of the graph's answers.
 
 Of ten labels, `ten_labels.py` says what transductive and inductive mean, and which labels the
 choices saw.
@@ -102,7 +102,8 @@ def parse_command_line(arguments: list[str]) -> tuple[argparse.Namespace, Settin
         "--per-class", nargs="+", type=count_of, default=COUNTS, metavar="N",
         help="labelled images per class, or all (1 5 10 50 100 500 all)",
     )  # fmt: skip
-    parser.add_argument("--n", type=int, default=5, help="seeds and random draws (5)")
+    parser.add_argument("--n", type=int, default=3, help="seeds of the networks (3)")
+    parser.add_argument("--draws", type=int, default=5, help="random draws of ten labels (5)")
     parser.add_argument(
         "--surest", type=float, default=SUREST, metavar="SHARE",
         help=f"of the graph's answers, for the network ({SUREST:g})",
@@ -113,8 +114,9 @@ def parse_command_line(arguments: list[str]) -> tuple[argparse.Namespace, Settin
     parser.add_argument("--storage", help="database URL (default: runs/studies.db in the folder)")
     parser.add_argument("--write-docs", action="store_true", help="write into docs/results")
     given, others = parser.parse_known_args(arguments)
-    if given.n < 1:
-        raise UserError(f"--n must be 1 or more, got {given.n}.")
+    for name in ("n", "draws"):
+        if getattr(given, name) < 1:
+            raise UserError(f"--{name} must be 1 or more, got {getattr(given, name)}.")
     if not 0 < given.surest <= 1:
         raise UserError(f"--surest must be above 0 and at most 1, got {given.surest:g}.")
     if given.write_docs and (given.validate or set(given.parts) != set(PARTS)):
@@ -168,7 +170,7 @@ def ten_rows(given: argparse.Namespace, arrays: Arrays, settings: Settings) -> l
     from experiments.few_labels.ten_labels import graph_results, pseudo_path
 
     folder = given.folder / "graph"
-    results = graph_results(arrays, given.n, folder, given.surest)
+    results = graph_results(arrays, given.draws, folder, given.surest)
     rows = [
         {
             "method": f"graph, {kind}",
@@ -181,7 +183,7 @@ def ten_rows(given: argparse.Namespace, arrays: Arrays, settings: Settings) -> l
     ]
     if "network" in given.parts:
         paths = {draw: pseudo_path(folder, draw, given.surest) for _, draw in results}
-        runs = pseudo_runs(given.n, settings, paths)
+        runs = pseudo_runs(given.n, given.draws, settings, paths)
         metrics = run_all(
             given.study, {name: run for name, (_, run) in runs.items()}, given.storage
         )

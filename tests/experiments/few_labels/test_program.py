@@ -117,7 +117,7 @@ def test_unvaried_images_have_no_variation_at_all():
 
 def test_the_network_learns_from_the_answers_of_each_draw(tmp_path):
     paths = {name: tmp_path / f"{name}.npz" for name in ("typical", "random 0", "random 1")}
-    runs = pseudo_runs(2, make_settings(), paths)
+    runs = pseudo_runs(2, 2, make_settings(), paths)
     assert len(runs) == 4
     for name, run in runs.values():
         assert run.data_dir == str(paths[name])
@@ -131,7 +131,7 @@ def test_the_network_learns_from_the_answers_of_each_draw(tmp_path):
 def test_tables_and_figure_hold_every_training_and_nothing_is_made_twice(
     tmp_path, stand_in, capsys, monkeypatch
 ):
-    arguments = ["--per-class", "5", "all", "--n=2", f"--folder={tmp_path}", *TINY]
+    arguments = ["--per-class", "5", "all", "--n=2", "--draws=2", f"--folder={tmp_path}", *TINY]
     program.main(arguments)
     curve = pd.read_csv(tmp_path / "few_labels.csv")
     assert len(curve) == 4 + 2 and set(curve["n"]) == {2}
@@ -154,7 +154,7 @@ def test_tables_and_figure_hold_every_training_and_nothing_is_made_twice(
 
 
 def test_a_part_alone_is_a_whole_result(tmp_path, stand_in):
-    program.main(["--parts", "graph", "--n=1", f"--folder={tmp_path}"])
+    program.main(["--parts", "graph", "--draws=1", f"--folder={tmp_path}"])
     assert stand_in == [] and len(pd.read_csv(tmp_path / "few_labels_ten.csv")) == 4
     program.main(["--parts", "curve", "--per-class", "2", "--n=1", f"--folder={tmp_path}", *TINY])
     table = pd.read_csv(tmp_path / "few_labels.csv")
@@ -191,6 +191,7 @@ def test_twenty_images_of_each_class_are_trained_on_for_real(tmp_path, monkeypat
     ("arguments", "message"),
     [
         (["--n=0"], "--n must be 1 or more, got 0"),
+        (["--draws=0"], "--draws must be 1 or more, got 0"),
         (["--per-class", "0"], "expected a number from 1, or all, got '0'"),
         (["--per-class", "five"], "expected a number from 1, or all, got 'five'"),
         (["--parts", "curves"], "invalid choice: 'curves'"),
