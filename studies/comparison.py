@@ -2,7 +2,7 @@
 
 import argparse
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from common.settings import Settings
 from common.user_error import UserError, unknown_name
 from studies.forecast import print_forecast
 from studies.many_runs import run_all
+from studies.settings_flags import parse_changes
 from studies.tables import write_csv, write_table
 
 FORMATS = {
@@ -36,13 +37,55 @@ class Entry(NamedTuple):
     n: int = 5  # seeds
 
 
-def comparison_parser(description: str | None, name: str) -> Parser:
-    """Return the parser of a program that compares; programs may add flags of their own.
+class Comparison(NamedTuple):
+    """What a comparison came to."""
+
+    entries: list[Entry]
+    rows: list[dict[str, Any]]  # one per run
+    table: pd.DataFrame  # one per entry
+    results: dict[str, dict[str, Any]]  # metrics and run folder by label
+    folder: Path  # of the files
+    work_folder: Path  # for what a program measures besides, and keeps
+
+
+def compare(
+    name: str,
+    description: str | None,
+    arguments: list[str],
+    list_entries: Callable[[Mapping[str, Any]], list[Entry]],
+    set_here: Sequence[str] = ("recipe", "architecture"),
+) -> Comparison | None:
+    """Make all runs that are not made yet; print and write the table and the figure.
 
     Args:
-        description: the program's docstring.
         name: of the program, its study, its folder in runs/ and its files.
+        description: the program's docstring.
+        arguments: the command line; flags that are not of `comparison_parser` are settings.
+        list_entries: takes those settings, and returns the rows of the table.
+        set_here: names of settings that each row has its own of.
+
+    Returns:
+        None with --dry-run, when the runs and their costs are only printed.
+
+    Raises:
+        UserError: a flag cannot be, or see `run_all`.
     """
+    given, others = comparison_parser(description, name).parse_known_args(arguments)
+    changes = parse_changes(others, set_here, "each row has its own").changes
+    entries = chosen_entries(list_entries({"figures": "none"} | changes), given)
+    runs = list_runs(entries)
+    if given.dry_run:
+        print_forecast(given.study, runs, given.storage)
+        return None
+    results = run_all(given.study, runs, given.storage)
+    rows = rows_of_runs(entries, results)
+    folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
+    table = write_results(name, entries, rows, folder)
+    return Comparison(entries, rows, table, results, folder, given.folder)
+
+
+def comparison_parser(description: str | None, name: str) -> Parser:
+    """Return the parser of a program that compares; the arguments are those of `compare`."""
     parser = Parser(description)
     parser.add_argument("--n", type=int, help="seeds of each (default: as the table in docs has)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these rows")
@@ -100,24 +143,6 @@ def list_runs(entries: Iterable[Entry]) -> dict[str, Settings]:
         for entry in entries
         if number < entry.n
     }
-
-
-def make_runs(
-    entries: Sequence[Entry], given: argparse.Namespace
-) -> dict[str, dict[str, Any]] | None:
-    """Make all runs that are not made yet, and return the metrics by label.
-
-    Returns:
-        None with --dry-run, when the runs and their costs are only printed.
-
-    Raises:
-        UserError: see `run_all`.
-    """
-    runs = list_runs(entries)
-    if given.dry_run:
-        print_forecast(given.study, runs, given.storage)
-        return None
-    return run_all(given.study, runs, given.storage)
 
 
 def rows_of_runs(
@@ -189,8 +214,3 @@ def write_results(
     print(f"\n{write_table(folder / name, table, FORMATS)}")
     save_figure(draw_accuracies(table, rows), folder / f"{name}.png")
     return table
-
-
-def folder_of(given: argparse.Namespace) -> Path:
-    """Return where the results belong."""
-    return PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder

@@ -175,14 +175,14 @@ def train(trial: "optuna.Trial", folder: Path, search: "Search | None") -> dict[
         return run(settings, resume_folder=folder).metrics
     import optuna
 
-    from studies.search import ReportToTrial
+    from studies.trackers import ReportToTrial
 
     report = ReportToTrial(trial)
     callbacks = [report, *search.callbacks_of(trial.params)]
     try:
         return run(settings, resume_folder=folder, callbacks=callbacks).metrics
     except (optuna.TrialPruned, DivergedError) as end:  # a search goes on
-        print(f"Ended early: {end or 'below the median of the others'}", flush=True)
+        print(f"Ended early: {str(end) or 'below the median of the others'}", flush=True)
         return report.metrics()
 
 

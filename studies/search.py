@@ -5,19 +5,20 @@ what looks promising after the trials so far; its pruner ends a trial whose vali
 below the median of the others after the same epoch. The test images have no part in either.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import keras
-
 from common.settings import Settings
 from common.user_error import UserError
+from studies.run_queue import counting_trials
+from studies.study_storage import open_study
 
 if TYPE_CHECKING:
+    import keras
     import optuna
 
 FIRST_TRIALS = 5  # are drawn at random, and are not ended early
+FEWEST_TRIALS = 4  # that importances are estimated from
 
 
 class Range(NamedTuple):
@@ -38,7 +39,7 @@ class Search(NamedTuple):
     # The base settings and a value for each name -> the settings of a trial.
     settings_of: Callable[[Settings, Mapping[str, Any]], Settings]
     # A value for each name -> further Keras callbacks, such as those that log to a tracker.
-    callbacks_of: Callable[[Mapping[str, Any]], list[keras.callbacks.Callback]] = lambda values: []
+    callbacks_of: "Callable[[Mapping[str, Any]], list[keras.callbacks.Callback]]" = lambda _: []
 
     def enter(self, study: "optuna.Study") -> None:
         """Let the study search this space.
@@ -110,32 +111,31 @@ def check_same_space(study: "optuna.Study", space: Space) -> None:
         )
 
 
-class ReportToTrial(keras.callbacks.Callback):
-    """Tells the trial the validation accuracy after each epoch; ends it where it looks poor.
+# --- What came out ------------------------------------------------------------------------------
 
-    Raises:
-        optuna.TrialPruned: the trial ends here.
+
+def trial_values(study_name: str, storage: str) -> dict[str, dict[str, Any]]:
+    """Return the values that each trial of a search was made with, by its label."""
+    counting = counting_trials(open_study(study_name, storage))
+    return {label: dict(trial.params) for label, trial in counting.items()}
+
+
+def importances(study_name: str, storage: str) -> dict[str, float]:
+    """Return how much of the differences each parameter explains, the largest share first.
+
+    By fANOVA (Hutter et al., ICML 2014), from the trials that were not ended early.
+
+    Returns:
+        Shares that sum to 1; none if fewer than FEWEST_TRIALS, which say too little, or equal
+        accuracies.
     """
+    import optuna
 
-    def __init__(self, trial: "optuna.Trial"):
-        super().__init__()
-        self.trial, self.started = trial, time.perf_counter()
-        self.accuracies: list[float] = []
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Report, and ask."""
-        import optuna
-
-        self.accuracies.append(float((logs or {})["val_accuracy"]))
-        self.trial.report(self.accuracies[-1], epoch)
-        if self.trial.should_prune():
-            raise optuna.TrialPruned
-
-    def metrics(self) -> dict[str, Any]:
-        """Return what is kept of a trial that was ended early, or diverged."""
-        return {
-            "ended_early": True,
-            "val_accuracy": max(self.accuracies, default=0.0),
-            "epochs_trained": len(self.accuracies),
-            "total_seconds": round(time.perf_counter() - self.started, 1),
-        }
+    study = open_study(study_name, storage)
+    finished = [
+        trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"
+    ]
+    if len(finished) < FEWEST_TRIALS or len({trial.value for trial in finished}) == 1:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return optuna.importance.get_param_importances(study, evaluator=evaluator)

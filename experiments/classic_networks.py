@@ -1,0 +1,87 @@
+"""Five classics of image recognition and our network: what does accuracy cost?
+
+    python -m experiments.classic_networks
+    python -m experiments.classic_networks --dry-run    # what it would train, and how long
+
+All are trained by our default recipe, so that the networks alone differ; how their authors trained
+them stands in `architectures/classic.py`. All but LeNet-5 were made for a thousand classes of
+photos; here they have a quarter of their width, ResNet its full one. Flags of the main program
+change the recipe.
+
+Killed and started again, it goes on where it was. Prints a table, and writes it into the folder,
+with a row for each seed and a figure: accuracy against parameters, multiply-adds and seconds.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from _00_main import make_settings
+from common.command_line import run_program
+from figures.screen import our_style, without_screen
+from figures.style import BLUE, LIGHT_GREY, ORANGE
+from studies.comparison import Entry, compare
+
+NAME = "classic_networks"
+NETWORKS = {  # as the table calls them -> architecture
+    "LeNet-5": "lenet5",
+    "AlexNet": "alexnet",
+    "VGG16": "vgg16",
+    "GoogLeNet": "googlenet",
+    "ResNet-20": "resnet20",
+    "ours": "fast_cnn",
+}
+N_SEEDS = 3
+COSTS = {  # column of the table -> axis
+    "parameters": "parameters",
+    "million multiply-adds": "million multiply-adds per image",
+    "training in s": "seconds of training",
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Train all that is not trained yet; print and write the table and the figures."""
+    comparison = compare(NAME, __doc__, arguments, list_entries)
+    if comparison is not None:
+        from _05_model_plot import save_figure
+
+        save_figure(draw_costs(comparison.table), comparison.folder / f"{NAME}_costs.png")
+
+
+def list_entries(changes: Mapping[str, Any]) -> list[Entry]:
+    """Return the rows of the table; `changes` are settings that hold for all of them."""
+    return [
+        Entry(name, make_settings(architecture=architecture, **changes), n=N_SEEDS)
+        for name, architecture in NETWORKS.items()
+    ]
+
+
+def draw_costs(table: pd.DataFrame) -> Figure:
+    """Return a figure of test errors against each of the costs, both on logarithmic axes."""
+    errors = 100 - table["test accuracy in %"]
+    deviation = table.get("standard deviation")
+    with without_screen(), our_style():
+        figure, panels = plt.subplots(
+            1, len(COSTS), figsize=(11, 4), layout="constrained", sharey=True
+        )
+        for panel, (column, label) in zip(panels, COSTS.items(), strict=True):
+            colours = [ORANGE if name == "ours" else BLUE for name in table["name"]]
+            panel.errorbar(table[column], errors, deviation, fmt="none", ecolor=LIGHT_GREY)
+            panel.scatter(table[column], errors, c=colours, zorder=3)
+            for name, cost, error in zip(table["name"], table[column], errors, strict=True):
+                panel.annotate(name, (cost, error), xytext=(5, 5), textcoords="offset points")
+            panel.set(xscale="log", yscale="log", xlabel=label)
+            panel.margins(x=0.25, y=0.15)
+            panel.grid(color=LIGHT_GREY, linewidth=0.6)
+        panels[0].set_ylabel("test errors in %")
+        panels[0].yaxis.set_major_formatter("{x:g}")
+        panels[0].yaxis.set_minor_formatter("{x:g}")
+    return figure
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(main, sys.argv[1:]))

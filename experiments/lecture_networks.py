@@ -1,0 +1,50 @@
+"""Networks of a lecture, of a student's sweep, of a course project, and ours: what do they reach?
+
+    python -m experiments.lecture_networks
+    python -m experiments.lecture_networks --dry-run    # what it would train, and how long
+
+Each is trained by its own recipe (`common/recipes.py`), as published; what is not published, such
+as the rate and the places of dropout, is told there and in `architectures/`. Two things are ours: a
+tenth of the training images are validation images, and the test images are read once, after the
+last epoch. Network 101 and `sweep_best` stop by validation accuracy, as published.
+
+Killed and started again, it goes on where it was. Prints a table, and writes it into the folder,
+with a row for each seed and a figure.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from _00_main import make_settings
+from common.command_line import run_program
+from studies.comparison import Entry, compare
+
+NAME = "lecture_networks"
+RECIPES = {  # recipe -> published test accuracy in %, and how many seeds
+    "simple_conv": (98.95, 5),
+    "drop_conv": (99.21, 5),
+    "drop_move_conv": (99.21, 5),
+    "drop_full_conv": (99.27, 5),
+    "sweep_baseline": (99.47, 5),
+    "sweep_best": (99.64, 5),  # validated on the test images
+    "cnn_mnist_101": (99.70, 2),  # an hour of two cores each
+    "default": (None, 5),
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Train all that is not trained yet; print and write the table and the figure."""
+    compare(NAME, __doc__, arguments, list_entries)
+
+
+def list_entries(changes: Mapping[str, Any]) -> list[Entry]:
+    """Return the rows of the table; `changes` are settings that hold for all of them."""
+    return [
+        Entry(recipe, make_settings(recipe, **changes), published, n)
+        for recipe, (published, n) in RECIPES.items()
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(main, sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The parts of `python -m experiments.sweep`; `__main__.py` tells the story."""

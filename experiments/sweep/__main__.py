@@ -1,0 +1,126 @@
+"""Which batch size, rate and widths suit a small network? A student's sweep, by Optuna.
+
+    python -m experiments.sweep                            # 40 trials of at most 10 epochs
+    python -m experiments.sweep --trials 100 --epochs 50   # as many as the student's
+    python -m experiments.sweep --tensorboard              # to watch it, or --wandb
+
+The network is `sweep_baseline`; batch size, rate, filters and neurons are varied, as in SPACE. What
+counts is the accuracy on validation images. A trial is ended early if it is below the median of the
+others after the same epoch. The test images are read once by each trial that is not, and nothing is
+chosen by them; the student validated on them.
+
+Several workers make the trials of one study together: start the same command again, with
+`--storage postgresql://...` on other machines too (docs/scaling.md). Killed and started again, it
+goes on where it was. It prints the best trial, with the command that trains its network, and what
+each parameter mattered; it writes a table of all trials and a figure into the folder.
+
+Weights & Biases can choose the values instead: see experiments/sweep.yaml.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from _00_main import run
+from common.command_line import PROJECT_DIR, Parser, run_program
+from common.user_error import UserError
+from experiments.sweep.report import report
+from experiments.sweep.space import SPACE, base_settings, settings_of
+from studies.many_runs import run_all, storage_of
+from studies.search import Search
+from studies.settings_flags import parse_changes
+
+NAME, TRIALS = "sweep", 40
+SET_HERE = ("recipe", "architecture", "batch_size", "learning_rate")
+
+
+def main(arguments: list[str]) -> None:
+    """Make the trials that are missing, and print and write what came out; or make one trial."""
+    given, others = make_parser().parse_known_args(arguments)
+    if given.agent:
+        make_trial_of_agent(given, others)
+        return
+    changes = parse_changes(others, SET_HERE, "the sweep chooses it").changes
+    base = base_settings(changes)
+    if given.trials < 1:
+        raise UserError(f"--trials must be 1 or more, got {given.trials}.")
+    search = Search(SPACE, settings_of, callbacks_of(given))
+    runs = {f"trial {number}": base for number in range(1, given.trials + 1)}
+    storage = given.storage or storage_of(runs)
+    results = run_all(given.study, runs, storage, search=search)
+    folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
+    report(given.study, storage, base, results, folder / NAME)
+
+
+def make_parser() -> Parser:
+    """Return the parser of all flags but those of the settings."""
+    parser = Parser(__doc__, prog=f"python -m experiments.{NAME}")
+    parser.add_argument("--trials", type=int, default=TRIALS, help=f"in all ({TRIALS})")
+    parser.add_argument("--study", default=NAME, help=f"its name ({NAME})")
+    parser.add_argument("--storage", help="database URL (default: runs/studies.db)")
+    parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / NAME)
+    parser.add_argument("--write-docs", action="store_true", help="write into docs/results")
+    parser.add_argument("--wandb", action="store_true", help="log to Weights & Biases")
+    parser.add_argument("--tensorboard", action="store_true", help="log for TensorBoard")
+    parser.add_argument("--agent", action="store_true", help="one trial, for `wandb agent`")
+    return parser
+
+
+# --- Trackers -----------------------------------------------------------------------------------
+
+
+def callbacks_of(given: argparse.Namespace) -> Any:
+    """Return the function that makes the trackers of a trial, as the command line wishes."""
+
+    def make(values: Mapping[str, Any]) -> list[Any]:
+        from studies.trackers import LogToTensorBoard, LogToWandb
+
+        callbacks: list[Any] = []
+        if given.wandb:
+            callbacks.append(LogToWandb(NAME, values, given.folder))
+        if given.tensorboard:
+            name = "-".join(f"{key}={value}" for key, value in values.items())
+            callbacks.append(LogToTensorBoard(given.folder / "tensorboard" / name))
+        return callbacks
+
+    return make
+
+
+# --- One trial, for an agent of Weights & Biases ------------------------------------------------
+
+
+def make_trial_of_agent(given: argparse.Namespace, others: list[str]) -> None:
+    """Train with the values that `wandb agent` gives as flags: --filters1=8 --batch_size=64 ...
+
+    Raises:
+        UserError: a value of the space is missing or is no number, or a flag is unknown.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in SPACE:
+        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", dest=name)
+    found, others = parser.parse_known_args(others)
+    values = {name: number(name, text) for name, text in vars(found).items()}
+    base = base_settings(parse_changes(others, SET_HERE, "the agent chooses it").changes)
+    given.wandb = True
+    run(settings_of(base, values), callbacks=callbacks_of(given)(values))
+
+
+def number(name: str, text: str | None) -> float:
+    """Return a value of the space from a flag; Weights & Biases writes whole numbers as 8 or 8.0.
+
+    Raises:
+        UserError: the flag is missing, or holds no number.
+    """
+    if text is None:
+        raise UserError(f"--agent needs --{name}: `wandb agent` gives a value for each parameter.")
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise UserError(f"--{name} must be a number, got {text!r}.") from error
+    return int(value) if value.is_integer() else value
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(main, sys.argv[1:]))

@@ -1,0 +1,70 @@
+"""The programs that compare networks: what they list, and what they draw."""
+
+import pandas as pd
+import pytest
+
+from experiments import classic_networks, lecture_networks
+from studies import comparison
+from tests.conftest import make_tiny_settings
+
+pytest.importorskip("optuna")
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Replace all trainings; return what was asked for."""
+    asked = {}
+
+    def run_all(study, runs, storage):
+        asked.update(runs)
+        return {
+            label: {
+                "test_accuracy": 0.9 + number / 1000, "test_loss": 0.1, "val_accuracy": 0.9,
+                "n_parameters": 1000 + number, "epochs_trained": 6, "train_seconds": 1.0 + number,
+            }
+            for number, label in enumerate(runs)
+        }  # fmt: skip
+
+    monkeypatch.setattr(comparison, "run_all", run_all)
+    return asked
+
+
+def test_lecture_networks_are_trained_as_published(stand_in, tmp_path):
+    lecture_networks.main(["--n=1", f"--folder={tmp_path}"])
+    table = pd.read_csv(tmp_path / "lecture_networks.csv").set_index("name")
+    published = table["published, in %"].dropna().to_dict()
+    assert published == {
+        "simple_conv": 98.95, "drop_conv": 99.21, "drop_move_conv": 99.21, "drop_full_conv": 99.27,
+        "sweep_baseline": 99.47, "sweep_best": 99.64, "cnn_mnist_101": 99.7,
+    }  # fmt: skip
+    runs = {label.split(",")[0]: settings for label, settings in stand_in.items()}
+    lecture = [runs[name] for name in published if "conv" in name]
+    assert {(one.optimizer, one.batch_size, one.epochs) for one in lecture} == {("adam", 64, 10)}
+    moved = [(one.shift, one.rotation) for one in lecture]
+    assert moved == [(0, 0), (0, 0), (0.18, 0), (0.18, 30)]
+    best = runs["sweep_best"]
+    assert (best.rate_decay, best.batch_size, best.monitor) == (0.975, 32, "val_accuracy")
+    assert runs["default"].optimizer == "muon"
+
+
+def test_classic_networks_differ_in_the_network_alone(stand_in, tmp_path):
+    classic_networks.main(["--n=1", "--epochs=3", f"--folder={tmp_path}"])
+    settings = list(stand_in.values())
+    assert len({one.architecture for one in settings}) == 6
+    assert {(one.epochs, one.optimizer, one.rotation) for one in settings} == {(3, "muon", 12)}
+    assert (tmp_path / "classic_networks_costs.png").exists()
+    table = pd.read_csv(tmp_path / "classic_networks.csv")
+    assert list(table["name"]) == list(classic_networks.NETWORKS)
+
+
+def test_a_dry_run_draws_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "print_forecast", lambda *_: None)
+    classic_networks.main(["--dry-run", f"--folder={tmp_path}"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_comparison_trains_for_real(tmp_path, monkeypatch):
+    tiny = make_tiny_settings(tmp_path)
+    entries = [comparison.Entry("tiny", tiny, n=2)]
+    result = comparison.compare("name", "", [f"--folder={tmp_path}"], lambda changes: entries)
+    assert result.table.loc[0, "epochs"] == 3 and result.table.loc[0, "test accuracy in %"] > 20

@@ -1,0 +1,144 @@
+import dataclasses
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from _00_main import make_settings
+from _02_data_preprocess import load_splits
+from _03_model_training import build_network
+from experiments.one_factor import __main__ as program
+from experiments.one_factor.expectations import EXPECTATIONS, rows_of_expectations, verdict
+from experiments.one_factor.influences import FORMATS, convergence, gradient_noise, measure
+
+pytest.importorskip("optuna")
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one_factor")
+    return make_settings(
+        "one_factor", dataset="digits", precision="float32", output_dir=folder, figures="none"
+    )
+
+
+def test_each_row_changes_one_setting_of_the_default():
+    default, *others = [entry.settings for entry in program.list_entries({})]
+    assert (default.batch_size, default.epochs, default.learning_rate) == (64, 10, 1e-3)
+    changes = []
+    for other in others:
+        names = [
+            field.name
+            for field in dataclasses.fields(other)
+            if getattr(other, field.name) != getattr(default, field.name)
+        ]
+        assert len(names) == 1
+        changes.append((names[0], getattr(other, names[0])))
+    assert changes == [
+        ("batch_size", 128), ("batch_size", 256),
+        ("architecture", "one_convolution(kernel_size=5)"),
+        ("architecture", "one_convolution(strides=2)"),
+        ("epochs", 5), ("epochs", 20),
+        ("learning_rate", 1e-4), ("learning_rate", 1e-2),
+        ("architecture", "two_convolutions"),
+    ]  # fmt: skip
+
+
+# --- Influences ---
+
+
+def test_sizes_are_those_of_the_network(settings):
+    measured = measure(dataclasses.replace(settings, batch_size=256), 0.0)["measured"]
+    assert measured["updates per epoch"] == 6  # 1,293 images
+    assert (measured["map width"], measured["parameters"]) == (26, 54_410)
+    assert measured["of the convolutions"] == 320
+    assert measured["million multiply-adds"] == pytest.approx(0.249, abs=1e-3)
+
+
+def test_gradients_of_larger_batches_differ_less(settings):
+    splits = load_splits(settings)
+    noise = [
+        gradient_noise(
+            build_network(settings), splits, dataclasses.replace(settings, batch_size=size)
+        )
+        for size in (32, 128)
+    ]
+    # The variance of a mean of four times as many images is a quarter.
+    assert noise[0] / noise[1] == pytest.approx(4, rel=0.4)
+
+
+def test_gradient_noise_is_that_of_the_gradients(settings):
+    """Of batches of equal images, there is none; and the network stays as it was."""
+    splits = load_splits(settings)
+    equal = splits._replace(
+        x_train=np.repeat(splits.x_train[:1], 256, axis=0),
+        y_train=np.repeat(splits.y_train[:1], 256),
+    )
+    network = build_network(settings)
+    before = network.get_weights()
+    assert gradient_noise(network, equal, settings) == pytest.approx(0, abs=1e-8)
+    for old, new in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_convergence_looks_at_the_second_half():
+    values = convergence(np.array([0.5, 0.9, 0.7, 0.8, 0.81, 0.80]))
+    assert values["validation % after 1 epoch"] == 50
+    assert values["unsteadiness"] == pytest.approx(100 * (0.1 + 0.01 + 0.01) / 3)
+    assert np.isnan(convergence(np.array([0.5]))["unsteadiness"])
+
+
+# --- Expectations ---
+
+
+@pytest.mark.parametrize(
+    ("smaller", "larger", "expected"),
+    [
+        ([1, 1, 1], [2, 2, 2], "confirmed"),
+        ([2, 2, 2], [1, 1, 1], "refuted"),
+        ([1, 1, 1], [1, 1, 1], "too close to tell"),
+        ([1.0, 1.1, 0.9], [1.05, 1.2, 1.0], "too close to tell"),  # 1.2 standard errors
+        ([1.0, 1.1, 0.9], [1.2, 1.3, 1.1], "confirmed"),  # 2.4
+        ([1.2, 1.3, 1.1], [1.0, 1.1, 0.9], "refuted"),
+        ([1], [2], "confirmed"),
+        ([1, None], [2, 3], "not measured"),
+    ],
+)
+def test_verdict(smaller, larger, expected):
+    assert verdict(pd.Series(smaller, dtype=float), pd.Series(larger, dtype=float)) == expected
+
+
+def test_expectations_name_rows_and_columns_that_there_are():
+    names = {entry.name for entry in program.list_entries({})}
+    for expectations in EXPECTATIONS.values():
+        for one in expectations:
+            assert {one.smaller, one.larger} <= names and one.column in FORMATS
+
+
+def test_expectations_of_rows_that_are_missing_are_left_out():
+    each = pd.DataFrame({"name": ["5 epochs", "20 epochs"], "training in s": [1.0, 2.0]})
+    (row,) = rows_of_expectations(each)
+    assert row["verdict"] == "confirmed" and row["expected to be less"] == "5 epochs: 1"
+
+
+# --- The program ---
+
+
+def test_program_ends_with_tables_and_figures_and_measures_nothing_twice(
+    tmp_path, capsys, monkeypatch
+):
+    flags = ["--dataset=digits", "--precision=float32", "--n=1", f"--folder={tmp_path}"]
+    flags += [f"--output-dir={tmp_path}", "--only", "default", "5 epochs"]
+    program.main(flags)
+    names = ["one_factor.csv", "one_factor_influences.csv", "one_factor_curves.png"]
+    assert all((tmp_path / name).exists() for name in names)
+    assert "smaller: less memory" not in capsys.readouterr().out  # needs the batch of 256
+    monkeypatch.setattr("studies.timed_runs.call_in_new_process", None)
+    program.main(flags)
+    influences = pd.read_csv(tmp_path / "one_factor_influences.csv").set_index("name")
+    assert influences.loc["5 epochs", "updates per epoch"] == 21
+    assert influences.loc["default", "test accuracy in %"] > 70
+    if sys.platform == "linux":
+        # 64 maps of 26x26x32 in float32 are 5.5 MB, and there is a gradient of each.
+        assert 5.5 < influences.loc["default", "memory in MB"] < 500

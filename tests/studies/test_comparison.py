@@ -1,0 +1,98 @@
+import pandas as pd
+import pytest
+
+from _00_main import make_settings
+from common.user_error import UserError
+from studies import comparison, forecast
+from studies.comparison import Entry, compare, list_runs
+
+pytest.importorskip("optuna")
+DESCRIPTION = "Compare.\n\n    python -m compare"
+
+
+def list_entries(changes):
+    settings = make_settings(**{"dataset": "digits", "architecture": "tiny", "seed": 3} | changes)
+    return [Entry("first", settings, 90.0, n=2), Entry("second", settings, n=1)]
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Replace all trainings; return what was asked for."""
+    asked = {}
+
+    def run_all(study, runs, storage):
+        asked.update(runs)
+        shared = {"test_loss": 0.1, "val_accuracy": 0.5, "n_parameters": 7, "epochs_trained": 4}
+        return {
+            label: {**shared, "test_accuracy": 0.9 + settings.seed / 100, "train_seconds": 10.0}
+            for label, settings in runs.items()
+        }
+
+    monkeypatch.setattr(comparison, "run_all", run_all)
+    return asked
+
+
+def test_table_has_a_row_per_entry_and_a_file_every_seed(made, tmp_path, capsys):
+    result = compare("name", DESCRIPTION, ["--epochs=4", f"--folder={tmp_path}"], list_entries)
+    assert list(made) == ["first, seed 3", "second, seed 3", "first, seed 4"]
+    assert {settings.epochs for settings in made.values()} == {4}
+    table = pd.read_csv(tmp_path / "name.csv").set_index("name")
+    assert list(table.index) == ["first", "second"] and list(table["n"]) == [2, 1]
+    assert list(table["test accuracy in %"]) == pytest.approx([93.5, 93.0])
+    assert table.loc["first", "standard deviation"] == pytest.approx(0.5**0.5)
+    assert pd.isna(table.loc["second", "standard deviation"])
+    assert table.loc["first", "published, in %"] == 90 and pd.isna(table.loc["second"].iloc[3])
+    assert table.loc["first", "million multiply-adds"] > 0
+    each = pd.read_csv(tmp_path / "name_each_seed.csv")
+    assert list(zip(each["name"], each["seed"], strict=True)) == [
+        ("first", 3), ("first", 4), ("second", 3)
+    ]  # fmt: skip
+    assert (tmp_path / "name.png").exists()
+    assert (tmp_path / "name.md").read_text() in capsys.readouterr().out
+    assert list(result.table["name"]) == ["first", "second"]
+
+
+def test_rows_and_seeds_can_be_chosen(made, tmp_path):
+    flags = ["--only", "second", "--n=3", f"--folder={tmp_path}"]
+    compare("name", DESCRIPTION, flags, list_entries)
+    assert list(made) == ["second, seed 3", "second, seed 4", "second, seed 5"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--n=0"], "--n must be 1 or more, got 0"),
+        (["--only", "secnd"], "unknown row 'secnd'. Did you mean 'second'?"),
+        (["--write-docs", "--only", "first"], "--write-docs needs all rows"),
+        (["--architecture=tiny"], "leave --architecture out: each row has its own"),
+        (["--epoch=3"], "--epoch"),
+    ],
+)
+def test_what_cannot_be_is_one_line(made, flags, message):
+    with pytest.raises((UserError, SystemExit)) as caught:
+        compare("name", DESCRIPTION, flags, list_entries)
+    if isinstance(caught.value, UserError):
+        assert message in str(caught.value)
+    assert not made
+
+
+def test_dry_run_lists_runs_epochs_and_costs_and_makes_none(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(forecast, "step_seconds", lambda network, settings, repetitions: 0.128)
+    flags = ["--dry-run", "--batch-size=128", "--precision=float32", f"--output-dir={tmp_path}"]
+    assert compare("name", DESCRIPTION, flags, list_entries) is None
+    printed = capsys.readouterr().out
+    rows = [line for line in printed.splitlines() if ", seed" in line]
+    assert len(rows) == 3 and all(
+        "to do" in row and "| 6 |" in row.replace("  ", "") for row in rows
+    )
+    # 1,437 training images, nine tenths of them; six epochs; a millisecond each.
+    assert "3 of 3 runs to do: at most 23 s of training" in printed
+    assert not list((tmp_path / "runs").glob("2*"))
+
+
+def test_dry_run_knows_what_is_finished(tmp_path, monkeypatch):
+    monkeypatch.setattr(forecast, "step_seconds", lambda network, settings, repetitions: 0.128)
+    runs = list_runs(list_entries({"output_dir": tmp_path, "precision": "float32"}))
+    rows = forecast.forecast_rows(runs, ["second, seed 3"])
+    assert [row["state"] for row in rows] == ["to do", "finished", "to do"]
+    assert rows[0]["TFLOP"] > 0 and rows[0]["epochs, at most"] == 6
