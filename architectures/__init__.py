@@ -31,6 +31,7 @@ ARCHITECTURES = {
     "tiny_cnn_small": "architectures.tiny",
     "tiny_cnn_large": "architectures.tiny",
     "keras_example": "architectures.keras_example",
+    "fashion_cnn": "architectures.fashion_cnn",
     "fashion_example": "architectures.fashion_example",
     **dict.fromkeys(("simple_conv", "drop_conv"), "architectures.lecture"),
     **dict.fromkeys(("sweep_baseline", "sweep_best"), "architectures.sweep"),

@@ -35,6 +35,7 @@ from studies.same_settings import in_one_precision, is_folder_of
 from studies.study_storage import (
     HEARTBEAT_SECONDS,
     MISSED_HEARTBEATS,
+    StorageError,
     default_storage,
     open_study,
     storage_errors,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from studies.search import Search
 
+RECONNECTIONS = 12  # a server that is started anew is back after some seconds
 LOOK_AGAIN_SECONDS = 5  # how often a worker that has nothing to do looks at the others
 
 
@@ -78,6 +80,28 @@ def run_all(
     """
     storage = storage or storage_of(runs)
     study = open_study(study_name, storage, heartbeat_seconds)
+    attempts = 0
+    while True:
+        started = time.monotonic()
+        try:
+            return work_on(study, runs, storage, heartbeat_seconds, search)
+        except StorageError as error:
+            lasted = time.monotonic() - started > RECONNECTIONS * LOOK_AGAIN_SECONDS
+            attempts = 1 if lasted else attempts + 1
+            if storage.startswith("sqlite") or attempts > RECONNECTIONS:
+                raise
+            print(f"{error} Trying again ...", flush=True)
+            time.sleep(LOOK_AGAIN_SECONDS)
+
+
+def work_on(
+    study: "optuna.Study",
+    runs: Mapping[str, Settings],
+    storage: str,
+    heartbeat_seconds: int,
+    search: "Search | None",
+) -> dict[str, dict[str, Any]]:
+    """Make all runs that are not made yet, and return the metrics of all; see `run_all`."""
     with storage_errors(storage):
         if search is not None:
             search.enter(study)

@@ -4,7 +4,7 @@ import random
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,10 @@ HEARTBEAT_SECONDS = 60
 MISSED_HEARTBEATS = 2  # without a sign of life for so many intervals, a worker counts as killed
 LOCK_SECONDS = 60  # how long an SQLite file may be held by other workers
 OPENING_ATTEMPTS = 4
+
+
+class StorageError(UserError):
+    """The database of a study cannot be reached, read or written."""
 
 
 @contextmanager
@@ -121,7 +125,25 @@ def _connect(storage: str, heartbeat_seconds: int) -> "optuna.storages.RDBStorag
         ) from error
     if is_sqlite:
         _lock_from_the_first_statement(database.engine)
+    _let_heartbeats_fail(database)
     return database
+
+
+def _let_heartbeats_fail(database: "optuna.storages.RDBStorage") -> None:
+    """Let a sign of life that does not get through be no error: the next one follows soon.
+
+    Optuna's thread would end at the first one, and a worker that goes on would count as killed.
+    """
+    import optuna
+    import sqlalchemy.exc as sql_errors
+
+    record = database.record_heartbeat
+
+    def try_to_record(trial_id: int) -> None:
+        with suppress(sql_errors.SQLAlchemyError, optuna.exceptions.StorageInternalError):
+            record(trial_id)
+
+    database.record_heartbeat = try_to_record
 
 
 def _lock_from_the_first_statement(engine: "sqlalchemy.Engine") -> None:
@@ -148,7 +170,8 @@ def storage_errors(storage: str) -> Iterator[None]:
     """Turn what the database has against the block into one line, which shows no password.
 
     Raises:
-        UserError: the URL is none, or the database cannot be reached, read or written.
+        StorageError: the database cannot be reached, read or written.
+        UserError: the URL is none.
     """
     import optuna
     import sqlalchemy
@@ -164,7 +187,7 @@ def storage_errors(storage: str) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
         url = sqlalchemy.make_url(storage).render_as_string(hide_password=True)
         reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
-        raise UserError(
+        raise StorageError(
             f"the study's database {url} failed: {reason}. What was finished is kept: start again "
             "once it can be reached and written."
         ) from error

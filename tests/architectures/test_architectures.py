@@ -41,6 +41,7 @@ def networks():
         ("tiny_cnn", 14_136, 0.6),
         ("tiny_cnn_small", 6_260, 0.25),
         ("tiny_cnn_large", 38_026, 1.55),
+        ("fashion_cnn", 850_122, 38.3),
         ("fashion_example", 101_770, 0.1),
         ("simple_conv", 132_106, 0.33),
         ("drop_conv", 132_106, 0.33),

@@ -1,5 +1,4 @@
 import json
-import subprocess
 import sys
 import threading
 import time
@@ -15,11 +14,11 @@ from studies import many_runs, run_queue, same_settings
 from studies.many_runs import make_next_run, run_all
 from studies.run_queue import counting_trials, enqueue_next
 from studies.study_storage import open_study
+from tests.studies.stub_worker import let_go, start_worker
 from training.backup import Backup
 
 optuna = pytest.importorskip("optuna")
 pytest.importorskip("rich")
-PROJECT = Path(__file__).parent.parent.parent
 # A worker that waits for what never comes would hang.
 pytestmark = [
     pytest.mark.timeout(120),
@@ -505,17 +504,6 @@ def test_worker_that_finds_the_queue_empty_does_nothing(storage, made, seeds):
     assert made == [] and states_of(study) == [(None, "PRUNED")]
     run_all("study", seeds(1), storage)
     assert made == [1]
-
-
-def start_worker(storage, log, n_runs, *options):
-    command = [sys.executable, "-m", "tests.studies.stub_worker", storage, str(log), str(n_runs)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen([*command, *options], cwd=PROJECT, stdin=pipe, stdout=pipe, text=True)
-
-
-def let_go(worker):
-    worker.stdin.write("go\n")
-    worker.stdin.flush()
 
 
 def test_workers_in_processes_of_their_own_share_the_runs(storage, tmp_path):
