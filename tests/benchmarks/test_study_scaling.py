@@ -1,0 +1,36 @@
+import pandas as pd
+import pytest
+
+from benchmarks import study_scaling
+from common.user_error import UserError
+
+pytest.importorskip("optuna")
+
+
+def test_ratios_are_those_within_a_turn():
+    seconds = {1: [10.0, 40.0, 20.0], 2: [5.0, 10.0, 20.0]}
+    one, two = study_scaling.rows_of(seconds, 12)
+    assert (one["workers"], one["seconds, median"], one["times as fast"]) == (1, 20, 1)
+    assert (two["seconds, median"], two["times as fast"]) == (10, 2)
+
+
+def test_workers_share_a_study(tmp_path, capsys):
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    flags = ["--workers", "2", "--n=2", "--turns=1", f"--folder={tmp_path}", "--epochs=1"]
+    study_scaling.main([f"--storage={storage}", *flags, "--architecture=keras_example"])
+    assert len(pd.read_csv(tmp_path / "study_scaling.csv")) == 1
+    (log,) = tmp_path.glob("scaling-*.log")
+    assert log.read_text().count("=== scaling-") == 2  # each run once
+    assert "|         2 |" in capsys.readouterr().out
+
+
+def test_a_worker_that_fails_is_named_with_its_reason(tmp_path):
+    flags = ["--storage=nonsense", "--workers=1", "--turns=1", f"--folder={tmp_path}"]
+    with pytest.raises(UserError, match=r"a worker failed: error: the storage is no URL.* See "):
+        study_scaling.main(flags)
+
+
+@pytest.mark.parametrize("flags", [["--n=1"], ["--workers", "0"], ["--turns=0"]])
+def test_numbers_that_cannot_be(flags):
+    with pytest.raises(UserError, match="must be 1 or more, and --n 2 or more"):
+        study_scaling.main(["--storage=sqlite://", *flags])
