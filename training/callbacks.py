@@ -81,8 +81,12 @@ class HistoryLogger(keras.callbacks.CSVLogger):
         logs = logs or {}
         optimizer = self.model.optimizer
         steps = self.params["steps"]
-        share = float(optimizer.share(int(optimizer.iterations) - steps / 2))
-        logs["learning_rate"] = logs.get("learning_rate", float(optimizer.learning_rate)) * share
+        done, rate = (  # on several devices, plain int() and float() would not do
+            keras.ops.convert_to_numpy(variable).item()
+            for variable in (optimizer.iterations, optimizer.learning_rate)
+        )
+        share = float(optimizer.share(done - steps / 2))
+        logs["learning_rate"] = logs.get("learning_rate", rate) * share
         row = {"phase": self.backup.phase, "seconds": round(self.backup.seconds, 3)}
         with writing(self.path):
             super().on_epoch_end(self.backup.epochs_done + 1, logs | row)
