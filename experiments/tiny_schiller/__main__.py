@@ -34,7 +34,7 @@ NAME = "tiny_schiller"
 LABELS = ("as-is", "lower", "merged")
 NETWORKS = ("ours", "published", "published_gru", "published_in_streams")
 PROMPT = "Tell"
-LEARNING, MIXED = ", learning as it reads", ", learning as it reads, mixed with n-grams"
+LEARNING, MIXED = ", learning as it reads", ", learning as it reads, mixed with counts"
 FORMATS = {
     "bits": ".3f", "nats": ".3f", "weights": ",.0f", "passes over the text": ".2f",
     "training in s": ",.0f", "restoring": ".3f", "bits and restoring": ".3f",
@@ -154,6 +154,7 @@ def make_task(original: str, labels: str, is_validation: bool) -> Task:
 def rows_of_rivals(task: Task) -> list[dict[str, Any]]:
     """Return a row per predictor that is no network."""
     from experiments.tiny_schiller import rivals
+    from experiments.tiny_schiller.mixing import mixed_bits
     from experiments.tiny_schiller.ngrams import ngram_bits
 
     primer, test, n = *(task.vocabulary.encode(t) for t in task[2:4]), len(task.vocabulary)
@@ -161,6 +162,9 @@ def rows_of_rivals(task: Task) -> list[dict[str, Any]]:
         "chance": lambda: rivals.uniform_bits(n),
         "how common each character is": lambda: rivals.unigram_bits(primer, test, n),
         "n-grams, learning as they read": lambda: ngram_bits(primer, test, n),
+        "... mixed with words and recent n-grams": lambda: mixed_bits(
+            None, primer, test, task.vocabulary
+        ),
         "PPMd, of 7-Zip": lambda: rivals.ppmd_bits(task.primer, task.test),
         "zpaq, its best method": lambda: rivals.zpaq_bits(task.primer, task.test),
     }
@@ -197,7 +201,7 @@ def rows_of_network(given: argparse.Namespace, task: Task, network: str) -> list
         "training in s": trained.seconds,
     }  # fmt: skip
     settings = [scoring.RATE, scoring.WINDOW, ngrams.ORDER, ngrams.DISCOUNTS, mixing.RATE]
-    settings += mixing.SURE
+    settings += [ngrams.RECENT, ngrams.RECENT_ORDER, *mixing.SURE]
     scores = kept_scores(folder, test, settings, lambda: measure_scores(trained, primer, test))
     return [{"predictor": f"{network}{how}", "bits": bits, **about} for how, bits in scores.items()]
 
@@ -218,7 +222,7 @@ def measure_scores(trained: "Trained", primer: Any, test: Any) -> dict[str, floa
         dynamic = dynamic_log_probabilities(*basis)
         scores[LEARNING] = bits_per_character(dynamic, test)
         print(f"  learning as it reads: {scores[LEARNING]:.3f} bits per character", flush=True)
-        scores[MIXED] = mixed_bits(dynamic, primer, test)
+        scores[MIXED] = mixed_bits(dynamic, primer, test, trained.vocabulary)
     return scores
 
 

@@ -9,11 +9,12 @@ characters where there it is bits.
 
 import numpy as np
 
-from experiments.tiny_schiller.ngrams import NGrams, as_bytes, learned, predictions
+from experiments.tiny_schiller.ngrams import as_bytes, readers_of
+from experiments.tiny_schiller.text import Vocabulary
 
 # Of the gate's gradient descent, in the end. Tried, as SURE, on the excerpt's validation part only.
 RATE = 0.002
-# The gate's situations: how sure the n-grams are of the likeliest character.
+# The gate's situations: how sure the model of characters is of the likeliest one.
 SURE = (0.3, 0.6, 0.9)
 
 
@@ -57,36 +58,32 @@ class Gate:
         self.weights[self._situation] += rate * (self._logs[:, symbol] - expected)
 
 
-def mixed_log_likelihoods(
-    network_logs: np.ndarray, ngrams: NGrams, primer: bytes, text: bytes, rate: float = RATE
-) -> np.ndarray:
-    """Return the log probability that network and n-grams, mixed, give to each character.
+def mixed_bits(
+    network_logs: np.ndarray | None, primer: np.ndarray, text: np.ndarray, vocabulary: Vocabulary
+) -> float:
+    """Return the bits per character of a network and models that count, mixed.
 
-    How sure the n-grams are is the gate's situation. They and the gate learn each character after
-    they have predicted it.
+    How sure the model of characters is, is the gate's situation. The counts and the gate learn each
+    character after they have predicted it.
 
     Args:
-        network_logs: float (n, n_symbols), log probabilities at each place of the text.
-        ngrams: has learned the primer.
-        primer: what comes before the text.
-        text: of n characters, one byte each.
-        rate: of the gate's gradient descent.
-
-    Returns:
-        float64 (n,), natural logarithms.
+        network_logs: float (n, n_symbols), log probabilities at each place of the text; None: of
+            the counts alone.
+        primer: what comes before the text, int.
+        text: int (n,).
+        vocabulary: of both.
     """
-    gate = Gate(2, len(SURE) + 1, rate)
+    readers = readers_of(primer, vocabulary)
+    gate = Gate(len(readers) + (network_logs is not None), len(SURE) + 1, RATE)
     likelihoods = np.empty(len(text))
-    for place, counted in enumerate(predictions(ngrams, primer, text)):
-        situation = int(np.searchsorted(SURE, counted.max()))
-        pair = np.stack([network_logs[place].astype(np.float64), np.log(counted)])
-        likelihoods[place] = gate.mix(pair, situation)[text[place]]
-        gate.learn(text[place])
-    return likelihoods
-
-
-def mixed_bits(network_logs: np.ndarray, primer: np.ndarray, text: np.ndarray) -> float:
-    """Return the bits per character of network and n-grams, mixed; primer and text int (n,)."""
-    ngrams = learned(primer, network_logs.shape[1])
-    logs = mixed_log_likelihoods(network_logs, ngrams, as_bytes(primer), as_bytes(text))
-    return float(-logs.mean() / np.log(2))
+    for place, symbol in enumerate(as_bytes(text)):
+        counted = [reader.predict() for reader in readers]
+        logs = np.log(counted)
+        if network_logs is not None:
+            logs = np.vstack([network_logs[place].astype(np.float64), logs])
+        situation = int(np.searchsorted(SURE, counted[0].max()))
+        likelihoods[place] = gate.mix(logs, situation)[symbol]
+        gate.learn(symbol)
+        for reader in readers:
+            reader.read(symbol)
+    return float(-likelihoods.mean() / np.log(2))

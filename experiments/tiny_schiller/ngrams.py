@@ -1,68 +1,59 @@
-"""Counting what followed what: an n-gram model that goes on learning while it predicts.
+"""Counting what followed what: models that go on learning while they predict.
 
-It knows nothing but how often each character came after the last few. Every order asks the one
-below it about what it has not seen: interpolated Kneser-Ney smoothing (R. Kneser, H. Ney,
-"Improved backing-off for M-gram language modeling", ICASSP 1995). In a lower order, a character
-counts once for each longer context that it was new in, not as often as it came.
+They know nothing but how often each character came in a context: after the last few characters, or
+after the last words. Every context asks a shorter one about what it has not seen: interpolated
+Kneser-Ney smoothing (R. Kneser, H. Ney, "Improved backing-off for M-gram language modeling", ICASSP
+1995). In a shorter context, a character counts once for each longer context that it was new in,
+not as often as it came.
 """
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from experiments.tiny_schiller.text import Vocabulary
+
 ORDER = 8  # characters of context at most
-# What is taken from counts of 0, 1, 2 and more, and given to the order below; chosen on validation.
-# S. F. Chen, J. Goodman, "An empirical study of smoothing techniques for language modeling", 1998.
+# What is taken from counts of 0, 1, 2 and more, and given to the shorter context; chosen on
+# validation. S. F. Chen, J. Goodman, "An empirical study of smoothing techniques for language
+# modeling", 1998.
 DISCOUNTS = (0.0, 0.91, 1.25, 1.45)
+RECENT = 120_000  # characters that a second model begins with: it knows the current play best
+RECENT_ORDER = 6
+END = b"\xff"  # of a word; no character has this number
 
 
-class NGrams:
-    """An adaptive n-gram model.
+class Counts:
+    """Predicts each next symbol from what came in its contexts before, and learns what it reads.
 
     Args:
         n_symbols: size of the vocabulary; symbols are numbers from 0.
-        order: how many characters of context it looks at.
+        n_contexts: how many contexts a symbol has, from none at all to the longest.
         discounts: of counts of 0, 1, 2, and 3 or more.
     """
 
     def __init__(
-        self, n_symbols: int, order: int = ORDER, discounts: Sequence[float] = DISCOUNTS
+        self, n_symbols: int, n_contexts: int, discounts: Sequence[float] = DISCOUNTS
     ) -> None:
-        if n_symbols > 256:
-            raise ValueError(f"n_symbols must be at most 256, got {n_symbols}")
-        self.n_symbols, self.order, self.discounts = n_symbols, order, np.array(discounts)
+        if n_symbols > 255:
+            raise ValueError(f"n_symbols must be at most 255, got {n_symbols}")
+        self.n_symbols, self.discounts = n_symbols, np.array(discounts)
         # By the context of each length: the symbols that came, one byte each time one counted.
-        self.tables: list[dict[bytes, bytearray]] = [{} for _ in range(order + 1)]
+        self.tables: list[dict[bytes, bytearray]] = [{} for _ in range(n_contexts)]
 
-    def learn(self, text: bytes) -> None:
-        """Count all symbols of a text, each in the context of those before it."""
-        for position in range(len(text)):
-            self.update(text[max(0, position - self.order) : position], text[position])
+    def contexts(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the contexts of the next symbol, each with its place in `tables`, longest first."""
+        raise NotImplementedError
 
-    def update(self, context: bytes, symbol: int) -> None:
-        """Count one symbol.
+    def remember(self, symbol: int) -> None:
+        """Let a symbol become part of the contexts."""
+        raise NotImplementedError
 
-        Args:
-            context: the symbols before it, `order` of them, or fewer at the text's beginning.
-            symbol: the one that came.
-        """
-        for length in range(len(context), -1, -1):
-            table = self.tables[length]
-            key = context[len(context) - length :]
-            seen = table.get(key)
-            if seen is None:
-                table[key] = bytearray((symbol,))
-            else:
-                is_known = symbol in seen
-                seen.append(symbol)
-                if is_known:  # the order below counts contexts, not occurrences
-                    return
-
-    def predict(self, context: bytes) -> np.ndarray:
+    def predict(self) -> np.ndarray:
         """Return the probabilities of the next symbol, float64 (n_symbols,), all above 0."""
         probabilities = np.full(self.n_symbols, 1 / self.n_symbols)
-        for length in range(len(context) + 1):
-            seen = self.tables[length].get(context[len(context) - length :])
+        for place, context in reversed([*self.contexts()]):
+            seen = self.tables[place].get(context)
             if seen is None:
                 break  # what has not been seen has not been seen with more before it
             counts = np.bincount(np.frombuffer(seen, np.uint8), minlength=self.n_symbols)
@@ -70,36 +61,117 @@ class NGrams:
             probabilities = (counts - taken + taken.sum() * probabilities) / len(seen)
         return probabilities
 
+    def read(self, symbol: int) -> None:
+        """Learn the next symbol, and go on to the one after it."""
+        for place, context in self.contexts():
+            seen = self.tables[place].get(context)
+            if seen is None:
+                self.tables[place][context] = bytearray((symbol,))
+                continue
+            is_known = symbol in seen
+            seen.append(symbol)
+            if is_known:  # a shorter context counts contexts, not occurrences
+                break
+        self.remember(symbol)
 
-def predictions(model: NGrams, primer: bytes, text: bytes) -> Iterator[np.ndarray]:
-    """Yield the probabilities for each symbol of a text; the model then learns that symbol.
+    def read_all(self, text: bytes) -> None:
+        """Learn a text, one byte a symbol."""
+        for symbol in text:
+            self.read(symbol)
+
+
+class Characters(Counts):
+    """Looks at the last few characters.
 
     Args:
-        model: has learned `primer`.
-        primer: what comes before the text.
+        n_symbols: size of the vocabulary.
+        order: how many characters of context it looks at.
+        discounts: as of Counts.
     """
-    everything = primer[len(primer) - min(len(primer), model.order) :] + text
-    before = len(everything) - len(text)
-    for position in range(before, len(everything)):
-        context = everything[max(0, position - model.order) : position]
-        yield model.predict(context)
-        model.update(context, everything[position])
+
+    def __init__(
+        self, n_symbols: int, order: int = ORDER, discounts: Sequence[float] = DISCOUNTS
+    ) -> None:
+        super().__init__(n_symbols, order + 1, discounts)
+        self.order, self.last = order, b""
+
+    def contexts(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the last characters: `order` of them, or fewer, down to none."""
+        for length in range(len(self.last), -1, -1):
+            yield length, self.last[len(self.last) - length :]
+
+    def remember(self, symbol: int) -> None:
+        """Let the symbol be the last one."""
+        self.last = (self.last + bytes((symbol,)))[-self.order :] if self.order else b""
+
+
+class Words(Counts):
+    """Looks at the word so far, and at the two words before it, in small letters.
+
+    What stands between two words does not matter, but for the last two signs: a verse may end
+    there, or not.
+
+    Args:
+        vocabulary: tells letters from other signs.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__(len(vocabulary), 4)
+        numbers = {sign: number for number, sign in enumerate(vocabulary.characters)}
+        self.small = {  # number of a letter -> of the small one
+            number: numbers.get(sign.lower(), number)
+            for sign, number in numbers.items()
+            if sign.isalpha()
+        }
+        self.words, self.word, self.between = (b"", b""), b"", b""
+
+    def contexts(self) -> Iterator[tuple[int, bytes]]:
+        """Yield what is there of this word after two words, after one, and after none."""
+        before, last = self.words
+        here = self.word + END + self.between
+        yield 3, before + END + last + END + here
+        yield 2, last + END + here
+        yield 1, here
+        yield 0, b""
+
+    def remember(self, symbol: int) -> None:
+        """Let the symbol go on with the word, or end it."""
+        if symbol in self.small:
+            self.word, self.between = self.word + bytes((self.small[symbol],)), b""
+            return
+        if self.word:
+            self.words, self.word = (self.words[1], self.word), b""
+        self.between = (self.between + bytes((symbol,)))[-2:]
+
+
+def readers_of(primer: np.ndarray, vocabulary: Vocabulary) -> list[Counts]:
+    """Return three models that have read a text, int (n,): of characters, words, recent characters.
+
+    A play has its own names and its own tone. So one model knows only what came lately, and is not
+    distracted by what came before.
+    """
+    n, text = len(vocabulary), as_bytes(primer)
+    characters, words = Characters(n), Words(vocabulary)
+    recent = Characters(n, RECENT_ORDER)
+    for model, part in ((characters, text), (words, text), (recent, text[-RECENT:])):
+        model.read_all(part)
+    return [characters, words, recent]
 
 
 def ngram_bits(primer: np.ndarray, text: np.ndarray, n_symbols: int) -> float:
-    """Return the bits per character of a text that follows a primer; both int (n,)."""
-    model, before, after = learned(primer, n_symbols), as_bytes(primer), as_bytes(text)
-    given = [p[symbol] for p, symbol in zip(predictions(model, before, after), after, strict=True)]
-    return float(-np.log2(given).mean())
+    """Return the bits per character of a text that follows a primer; both int (n,).
 
-
-def learned(primer: np.ndarray, n_symbols: int) -> NGrams:
-    """Return a model that has learned a text, int (n,)."""
-    model = NGrams(n_symbols)
-    model.learn(as_bytes(primer))
-    return model
+    By the model of characters alone.
+    """
+    model = Characters(n_symbols)
+    model.read_all(as_bytes(primer))
+    bits = 0.0
+    for symbol in as_bytes(text):
+        bits -= np.log2(model.predict()[symbol])
+        model.read(symbol)
+    return float(bits / len(text))
 
 
 def as_bytes(numbers: np.ndarray) -> bytes:
-    """Return the numbers of characters, each below 256, as one byte each."""
+    """Return the numbers of characters, each below 255, as one byte each."""
     return numbers.astype(np.uint8).tobytes()

@@ -22,7 +22,7 @@ SHA256 = "a767c050a85a0b3e188ad51531f6b24a4f81b0bc8eec094b6525c66be98dac9b"
 TIMEOUT = 30  # seconds
 SHORTEST = 5000  # characters: its tenths for validation and test then have 500
 TRAINING_SHARE, VALIDATION_SHARE = 0.8, 0.1  # the rest is for the test
-MOST_CHARACTERS = 256  # so that a byte holds each number
+MOST_CHARACTERS = 255  # so that a byte holds each number, and one is left over
 RARE = 100  # a character that is rarer in the training part is merged with the other rare ones
 RARE_SIGN = "\N{REPLACEMENT CHARACTER}"
 

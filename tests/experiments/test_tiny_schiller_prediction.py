@@ -6,10 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.tiny_schiller import rivals
-from experiments.tiny_schiller.mixing import Gate
-from experiments.tiny_schiller.ngrams import NGrams, predictions
+from experiments.tiny_schiller import ngrams, rivals
+from experiments.tiny_schiller.mixing import Gate, mixed_bits
+from experiments.tiny_schiller.ngrams import Characters, Words, as_bytes, ngram_bits, readers_of
 from experiments.tiny_schiller.rivals import ppmd_bits, uniform_bits, unigram_bits, zpaq_bits
+from experiments.tiny_schiller.text import Vocabulary
 from experiments.tiny_schiller.writing import (
     REPEATED,
     Style,
@@ -20,39 +21,98 @@ from experiments.tiny_schiller.writing import (
 )
 
 
-class TestNGrams:
+def probabilities_after(model, context):
+    """Return what a model of characters predicts after some of them."""
+    model.last = bytes(context)
+    return model.predict()
+
+
+class TestCharacters:
     def test_probabilities_by_hand(self):
         """After 'abaa': of order 0, a is new in the contexts '', b and a, b in one."""
-        model = NGrams(2, order=1, discounts=(0, 0.5, 0.5))
-        model.learn(bytes([0, 1, 0, 0]))
+        model = Characters(2, order=1, discounts=(0, 0.5, 0.5))
+        model.read_all(bytes([0, 1, 0, 0]))
         # Contexts: '' -> a; a -> b (new: counts below), b -> a (new), a -> a (new).
         order_0 = np.array([3 - 0.5, 1 - 0.5]) / 4 + 0.5 * 2 / 4 * 0.5
-        np.testing.assert_allclose(model.predict(b""), order_0)
+        np.testing.assert_allclose(probabilities_after(model, []), order_0)
         after_a = np.array([1 - 0.5, 1 - 0.5]) / 2 + 0.5 * 2 / 2 * order_0
-        np.testing.assert_allclose(model.predict(bytes([0])), after_a)
+        np.testing.assert_allclose(probabilities_after(model, [0]), after_a)
 
     def test_probabilities_sum_to_1_and_none_is_0(self):
         rng = np.random.default_rng(0)
-        model = NGrams(5, order=3)
-        model.learn(rng.integers(0, 4, 500, dtype=np.uint8).tobytes())
+        model = Characters(5, order=3)
+        model.read_all(rng.integers(0, 4, 500, dtype=np.uint8).tobytes())
         for context in itertools.product(range(5), repeat=3):
-            probabilities = model.predict(bytes(context))
+            probabilities = probabilities_after(model, context)
             assert probabilities.min() > 0
             assert probabilities.sum() == pytest.approx(1)
 
     def test_it_learns_while_it_predicts(self):
-        model = NGrams(3, order=2)
-        text = bytes([0, 1, 2] * 50)
-        given = [p[symbol] for p, symbol in zip(predictions(model, b"", text), text, strict=True)]
-        assert given[0] == pytest.approx(1 / 3)
-        assert np.mean(given[-30:]) > 0.95
+        nothing, text = np.array([], int), np.array([0, 1, 2] * 50)
+        assert ngram_bits(nothing, text[:1], 3) == pytest.approx(np.log2(3))
+        assert ngram_bits(text, text, 3) < 0.05 < ngram_bits(nothing, text, 3)
 
     def test_what_came_more_often_gives_more_away(self):
-        model = NGrams(3, order=0, discounts=(0, 0.2, 0.5, 0.9))
+        model = Characters(3, order=0, discounts=(0, 0.2, 0.5, 0.9))
         model.tables[0][b""] = bytearray([0, 1, 1, 2, 2, 2, 2])
         taken = np.array([0.2, 0.5, 0.9])
         expected = (np.array([1, 2, 4]) - taken + taken.sum() / 3) / 7
-        np.testing.assert_allclose(model.predict(b""), expected)
+        np.testing.assert_allclose(model.predict(), expected)
+
+
+class TestWords:
+    def contexts_after(self, text):
+        model = Words(Vocabulary(text))
+        model.read_all(as_bytes(Vocabulary(text).encode(text)))
+        return [context for _, context in model.contexts()]
+
+    def test_capitals_and_what_is_between_words_do_not_matter(self):
+        signs = "abAB .,\n"  # so that all texts have the same characters
+        longest, *_ = self.contexts_after(f"{signs} ab. ba a")
+        assert longest == self.contexts_after(f"{signs} Ab,\n Ba  a")[0]
+        assert longest != self.contexts_after(f"{signs} ab. bb a")[0]
+
+    def test_the_signs_since_the_last_word_do(self):
+        signs = "abAB .,"
+        assert self.contexts_after(f"{signs} ab. ")[2] != self.contexts_after(f"{signs} ab, ")[2]
+
+    def test_it_learns_what_follows_a_word(self):
+        """Nine characters are too many for the other model."""
+        text = "eins zwei drei " * 5 + "eins   zwei "
+        vocabulary = Vocabulary(text)
+        model = Words(vocabulary)
+        model.read_all(as_bytes(vocabulary.encode(text)))
+        assert vocabulary.characters[model.predict().argmax()] == "d"
+        assert model.predict().sum() == pytest.approx(1)
+
+
+class TestReaders:
+    def test_the_recent_model_has_read_the_end_alone(self, monkeypatch):
+        monkeypatch.setattr(ngrams, "RECENT", 4)
+        vocabulary = Vocabulary("abc")
+        characters, _, recent = readers_of(vocabulary.encode("ccccbbabab"), vocabulary)
+        c = bytes(vocabulary.encode("c").astype(np.uint8))
+        assert c in characters.tables[1] and c not in recent.tables[1]
+
+    def test_together_they_beat_characters_alone(self):
+        rng = np.random.default_rng(0)
+        words = ["eins", "zwei", "drei", "vier"]
+        order = [words[0]]
+        for _ in range(800):  # after a word, one of two others
+            order.append(words[(words.index(order[-1]) + int(rng.integers(1, 3))) % 4])
+        text = "".join(word + [" ", "  ", ",\n", ". "][int(rng.integers(4))] for word in order)
+        vocabulary = Vocabulary(text)
+        numbers = vocabulary.encode(text)
+        primer, test = numbers[:4000], numbers[4000:]
+        alone = ngram_bits(primer, test, len(vocabulary))
+        assert mixed_bits(None, primer, test, vocabulary) < alone - 0.02
+
+    def test_a_network_that_knows_is_trusted(self):
+        text = np.random.default_rng(0).integers(0, 3, 2000)
+        vocabulary = Vocabulary("abc")
+        logs = np.log(np.full((1000, 3), 0.02) + 0.94 * np.eye(3)[text[1000:]])
+        assert mixed_bits(logs, text[:1000], text[1000:], vocabulary) < 0.2
+        assert mixed_bits(None, text[:1000], text[1000:], vocabulary) > 1.5
 
 
 class TestGate:
