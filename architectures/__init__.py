@@ -63,9 +63,12 @@ def parse_architecture(text: str) -> tuple[str, dict[str, Any]]:
         call = ast.parse(f"f({values}", mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
             raise ValueError("not only names and values")
-        # Of **{...}, there is no name.
-        return name, {one.arg or "**": ast.literal_eval(one.value) for one in call.keywords}
-    except (SyntaxError, ValueError, TypeError) as error:
+        names = [one.arg or "**" for one in call.keywords]
+        if len({*names}) < len(names):
+            raise ValueError("a name twice")
+        read = [ast.literal_eval(one.value) for one in call.keywords]
+        return name, dict(zip(names, read, strict=True))
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise UserError(
             f"architecture {text!r} cannot be read: expected a name, or a name with values, such "
             "as vgg16(width=0.5)."
@@ -110,7 +113,7 @@ def _build(
             raise unknown_name(f"value in architecture '{text}'", name, names)
     try:
         return function(input_shape, n_classes, **values)
-    except (TypeError, ValueError, ArithmeticError) as error:  # width="wide", units=-1, ...
+    except Exception as error:  # the function may raise anything: width="wide", units=10**12, ...
         raise UserError(f"architecture '{text}' cannot be built: {reason_of(error)}.") from error
 
 

@@ -25,7 +25,8 @@ def lenet5(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
 
     Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document
     recognition", Proceedings of the IEEE 86, 1998. As is usual today, all maps feed all maps, the
-    pooling has no weights, and a softmax stands in place of the radial basis functions.
+    pooling has no weights, and a softmax stands in place of the radial basis functions. Trained
+    there for 20 epochs, one image a step, at falling rates; the best with distorted images.
 
     Args:
         input_shape: (height, width, channels); 28x28 are padded to the paper's 32x32.
@@ -48,7 +49,9 @@ def alexnet(input_shape: tuple[int, int, int], n_classes: int, width: float = 0.
 
     A. Krizhevsky, I. Sutskever, G. E. Hinton, "ImageNet classification with deep convolutional
     neural networks", NIPS 2012. The first kernels are 3x3 instead of 11x11 at a stride of 4; it is
-    not divided between two GPUs, and has no local response normalisation.
+    not divided between two GPUs, and has no local response normalisation. Trained there for 90
+    epochs: SGD with momentum 0.9 and weight decay 0.0005, batches of 128, a rate of 0.01 that was
+    divided by 10 three times, on crops, mirror images and changed colours.
 
     Args:
         input_shape: (height, width, channels).
@@ -70,7 +73,8 @@ def vgg16(input_shape: tuple[int, int, int], n_classes: int, width: float = 0.25
     """Return VGG16: 2,112,442 parameters at a quarter of its width.
 
     K. Simonyan, A. Zisserman, "Very deep convolutional networks for large-scale image recognition",
-    ICLR 2015, configuration D. The fifth pooling is left out: the maps are 1x1 before it.
+    ICLR 2015, configuration D. The fifth pooling is left out: the maps are 1x1 before it. Trained
+    there as AlexNet, for 74 epochs in batches of 256.
 
     Args: as of `alexnet`.
     """
@@ -86,6 +90,8 @@ def vgg16(input_shape: tuple[int, int, int], n_classes: int, width: float = 0.25
 
 def _convolution(filters: float, size: int, strides: int = 1) -> layers.Layer:
     """Return a convolution with ReLU that keeps the size of the maps."""
+    if filters <= 0:
+        raise ValueError("width must be above 0")
     return layers.Conv2D(
         max(1, round(filters)), size, strides, padding="same", activation="relu",
         kernel_initializer=HE,
@@ -113,7 +119,8 @@ def googlenet(
     C. Szegedy et al., "Going deeper with convolutions", CVPR 2015. The first kernels are 3x3
     instead of 7x7, and of its four poolings of 3x3 the first two became one. It has no auxiliary
     outputs: its authors found later that they help little ("Rethinking the inception architecture
-    for computer vision", CVPR 2016, section 4), and all networks here have one output.
+    for computer vision", CVPR 2016, section 4), and all networks here have one output. Trained
+    there by SGD with momentum 0.9, at a rate that fell by 4 % every eight epochs.
 
     Args: as of `alexnet`.
     """
@@ -153,16 +160,19 @@ def resnet20(input_shape: tuple[int, int, int], n_classes: int, width: float = 1
 
     K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image recognition", CVPR 2016,
     section 4.2, made for CIFAR-10. Where the maps shrink, a convolution of 1x1 leads past the
-    block (option B of the paper; for CIFAR-10, it pads with zeros).
+    block (option B of the paper; for CIFAR-10, it pads with zeros). Trained there for 64,000 steps
+    of 128 images: SGD with momentum 0.9 and weight decay 0.0001, a rate of 0.1 that was divided by
+    10 after 32,000 and 48,000, on mirror images and shifts by up to four pixels.
 
     Args: as of `alexnet`.
     """
     inputs = layers.Input(input_shape)
-    hidden = layers.ReLU()(_normalised(inputs, round(16 * width), 3, 1))
+    first = max(1, round(16 * width))
+    hidden = layers.ReLU()(_normalised(inputs, first, 3, 1))
     for stage in range(3):
         for block in range(3):
             strides = 2 if stage and not block else 1
-            hidden = _residual(hidden, round(16 * width * 2**stage), strides)
+            hidden = _residual(hidden, first * 2**stage, strides)
     hidden = layers.GlobalAveragePooling2D()(hidden)
     outputs = layers.Dense(n_classes, activation="softmax", dtype="float32")(hidden)
     return keras.Model(inputs, outputs, name="resnet20")

@@ -21,6 +21,7 @@ from typing import Any
 from common.command_line import PROJECT_DIR, Parser, run_program
 from common.safe_files import writing
 from common.user_error import UserError
+from studies.settings_flags import parse_changes
 from studies.tables import write_table
 
 SHORT = ("--dataset", "digits", "--epochs", "8", "--precision", "float32")
@@ -55,6 +56,7 @@ def parse_command_line(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=3, help="of all numbers of workers (3)")
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / "study_scaling")
     given, given_flags = parser.parse_known_args(arguments)
+    parse_changes(given_flags, ("output_dir",), "--folder says where")  # refused now, or never
     given.flags = [*SHORT, *given_flags]
     if min(*given.workers, given.turns) < 1 or given.n < 2:
         raise UserError("--workers and --turns must be 1 or more, and --n 2 or more.")
@@ -67,24 +69,30 @@ def time_study(study: str, n_workers: int, given: argparse.Namespace) -> float:
     Raises:
         UserError: a worker failed; the end of its log says why.
     """
-    log = given.folder / f"{study}.log"
-    with writing(log):
+    with writing(given.folder):
         given.folder.mkdir(parents=True, exist_ok=True)
-        file = log.open("w")
     command = [sys.executable, "-m", "benchmarks.seeds", "--study", study, "--n", str(given.n)]
     command += ["--storage", given.storage, "--output-dir", str(given.folder / study)]
+    logs = [given.folder / f"{study}-worker{number}.log" for number in range(n_workers)]
+    workers: list[subprocess.Popen] = []
     started = time.monotonic()
-    with file:
-        workers = [
-            subprocess.Popen(
-                [*command, *given.flags],
-                cwd=PROJECT_DIR, env=os.environ | ONE_CORE, stdout=file, stderr=subprocess.STDOUT,
-            )
-            for _ in range(n_workers)
-        ]  # fmt: skip
+    try:
+        for log in logs:
+            with writing(log), log.open("w") as file:
+                workers.append(
+                    subprocess.Popen(
+                        [*command, *given.flags],
+                        cwd=PROJECT_DIR, env=os.environ | ONE_CORE, stdout=file, stderr=file,
+                    )
+                )  # fmt: skip
         codes = [worker.wait() for worker in workers]
-    if any(codes):
-        raise UserError(f"a worker failed: {log.read_text().strip().splitlines()[-1]} See {log}.")
+    finally:
+        for worker in workers:  # Ctrl-C, or one that could not be started
+            worker.kill()
+    for code, log in zip(codes, logs, strict=True):
+        if code:
+            lines = log.read_text(errors="replace").strip().splitlines() or ["no reason was given."]
+            raise UserError(f"a worker failed: {lines[-1]} See {log}.")
     return time.monotonic() - started
 
 

@@ -110,7 +110,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     # Fashion-MNIST in ten minutes on two CPU cores, and by five networks in two hours.
     "fashion": FASHION,
     # Covering parts of the images costs accuracy in short training (docs/log.md), and gains some in
-    # 300 epochs: Zhong et al., arXiv 1708.04896.
+    # 300 epochs: Zhong et al., arXiv 1708.04896. This is between the two.
     "fashion_long": {
         **FASHION,
         "epochs": 23,
@@ -168,7 +168,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "rotation": 15.0,
         "zoom": 0.15,
         "shift": 0.1,
-        "shear": 5.7,  # a slope of 0.1
+        "shear": 5.7,  # a slope of 0.1: published is "0.1", which may as well be degrees
     },
     # The default that one_factor changes, one factor at a time.
     "one_factor": {

@@ -3,10 +3,13 @@
     python -m experiments.classic_networks
     python -m experiments.classic_networks --dry-run    # what it would train, and how long
 
-All are trained by our default recipe, so that the networks alone differ; how their authors trained
-them stands in `architectures/classic.py`. All but LeNet-5 were made for a thousand classes of
-photos; here they have a quarter of their width, ResNet its full one. Flags of the main program
-change the recipe.
+All are trained by our default recipe, which was chosen for our network; another one might do more
+for each of the others. How their authors trained them stands in `architectures/classic.py`. All but
+LeNet-5 and ResNet-20 were made for a thousand classes of photos, and have a quarter of their width
+here. Flags of the main program change the recipe.
+
+Accuracy is the mean over five shifts of an image, as in the recipe. The multiply-adds are those of
+one of them.
 
 Killed and started again, it goes on where it was. Prints a table, and writes it into the folder,
 with a row for each seed and a figure: accuracy against parameters, multiply-adds and seconds.

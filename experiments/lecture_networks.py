@@ -6,7 +6,9 @@
 Each is trained by its own recipe (`common/recipes.py`), as published; what is not published, such
 as the rate and the places of dropout, is told there and in `architectures/`. Two things are ours: a
 tenth of the training images are validation images, and the test images are read once, after the
-last epoch. Network 101 and `sweep_best` stop by validation accuracy, as published.
+last epoch. Network 101 and `sweep_best` stop by validation accuracy, as published; `sweep_best` did
+so by the test images. The published figures are of one training each, but for `sweep_best`'s: that
+is the mean of 45.
 
 Killed and started again, it goes on where it was. Prints a table, and writes it into the folder,
 with a row for each seed and a figure.

@@ -32,7 +32,7 @@ from common.user_error import UserError
 from figures.screen import our_style, without_screen
 from figures.style import BLUE, DOTS_PER_INCH, ORANGE
 from studies.many_runs import run_all
-from studies.tables import write_csv, write_table
+from studies.tables import results_folder, write_csv, write_table
 
 NAME = "network_size"
 NETWORKS = {  # network -> its recipe, and how many seeds of it: the one that README quotes has five
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
     runs = runs_of(given.n)
     results = run_all(given.study, runs, given.storage)
     rows = [row_of(label, runs[label], metrics) for label, metrics in results.items()]
-    folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
+    folder = results_folder(given.write_docs, given.folder)
     write_csv(folder / f"{NAME}_each_seed.csv", rows)
     table = summary_of(rows)
     formats = {"parameters": ",d", "bytes": ",.0f"} | dict.fromkeys(table.columns[4:], ".2f")

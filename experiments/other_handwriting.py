@@ -31,7 +31,7 @@ from common.user_error import UserError
 from experiments.distortions import DISTORTIONS
 from figures.screen import our_style, without_screen
 from figures.style import BLUE, DOTS_PER_INCH, GREEN, ORANGE
-from studies.tables import write_csv, write_table
+from studies.tables import results_folder, write_csv, write_table
 
 MODELS = {"record": PROJECT_DIR / "best_model.keras", "robust": DEFAULT_MODEL}
 NAME = "other_handwriting"
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
         for name, classifier in classifiers.items()
     ]
     formats = {"n": ",d", **dict.fromkeys(classifiers, ".2f")}
-    folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
+    folder = results_folder(given.write_docs, given.folder)
     table = write_table(folder / NAME, accuracy_table(answers), formats)
     write_csv(folder / f"{NAME}_by_class.csv", answers)
     print(f"Accuracy in %:\n\n{table}\nDistorting {given.n} images:", flush=True)

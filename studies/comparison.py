@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from common.command_line import PROJECT_DIR, Parser
+from common.keras_start import load_keras
 from common.settings import Settings
 from common.user_error import UserError, unknown_name
 from studies.forecast import print_forecast
 from studies.many_runs import run_all
-from studies.settings_flags import parse_changes
-from studies.tables import write_csv, write_table
+from studies.settings_flags import check_documented, parse_changes
+from studies.tables import results_folder, write_csv, write_table
 
 FORMATS = {
     "n": "d",
@@ -41,7 +42,6 @@ class Comparison(NamedTuple):
     """What a comparison came to."""
 
     entries: list[Entry]
-    rows: list[dict[str, Any]]  # one per run
     table: pd.DataFrame  # one per entry
     results: dict[str, dict[str, Any]]  # metrics and run folder by label
     folder: Path  # of the files
@@ -72,21 +72,23 @@ def compare(
     """
     given, others = comparison_parser(description, name).parse_known_args(arguments)
     changes = parse_changes(others, set_here, "each row has its own").changes
+    given_flags = [flag for flag in ("n", "only") if getattr(given, flag) is not None]
+    check_documented(given.write_docs, changes, [f"--{flag}" for flag in given_flags])
     entries = chosen_entries(list_entries({"figures": "none"} | changes), given)
     runs = list_runs(entries)
     if given.dry_run:
         print_forecast(given.study, runs, given.storage)
         return None
+    load_keras()  # also if all runs are finished
     results = run_all(given.study, runs, given.storage)
-    rows = rows_of_runs(entries, results)
-    folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
-    table = write_results(name, entries, rows, folder)
-    return Comparison(entries, rows, table, results, folder, given.folder)
+    folder = results_folder(given.write_docs, given.folder)
+    table = write_results(name, entries, rows_of_runs(entries, results), folder)
+    return Comparison(entries, table, results, folder, given.folder)
 
 
 def comparison_parser(description: str | None, name: str) -> Parser:
     """Return the parser of a program that compares; the arguments are those of `compare`."""
-    parser = Parser(description)
+    parser = Parser(description, prog=f"python -m experiments.{name}")
     parser.add_argument("--n", type=int, help="seeds of each (default: as the table in docs has)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these rows")
     parser.add_argument("--dry-run", action="store_true", help="list the runs and what they cost")
@@ -101,13 +103,10 @@ def chosen_entries(entries: Sequence[Entry], given: argparse.Namespace) -> list[
     """Return the entries that the command line asks for, with as many seeds as it says.
 
     Raises:
-        UserError: no entry has that name, the number of seeds cannot be, or a part would
-            overwrite the whole in docs/results.
+        UserError: no entry has that name, or the number of seeds cannot be.
     """
     if given.n is not None and given.n < 1:
         raise UserError(f"--n must be 1 or more, got {given.n}.")
-    if given.write_docs and given.only:
-        raise UserError("--write-docs needs all rows: leave out --only.")
     names = [entry.name for entry in entries]
     for name in given.only or ():
         if name not in names:

@@ -1,5 +1,6 @@
 """What a study would make, and what it would cost: for --dry-run."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import pandas as pd
 from _01_data_loader import load_data
 from common.keras_start import load_keras
 from common.settings import Settings
-from studies.many_runs import state_of
+from studies.many_runs import look_at
 from studies.progress import describe_duration
 from studies.tables import to_markdown
 from studies.timed_steps import Repetitions, step_seconds
@@ -31,24 +32,24 @@ def print_forecast(study_name: str, runs: Mapping[str, Settings], storage: str |
         UserError: the database fails, or a run's settings cannot be.
     """
     load_keras()
-    runs, finished = state_of(study_name, runs, storage)
+    runs, finished = look_at(study_name, runs, storage)
     rows = forecast_rows(runs, finished)
     seconds_left = sum(60 * row["training in min"] for row in rows if row["state"] == "to do")
     print(to_markdown(pd.DataFrame(rows), FORMATS))
     print(
-        f"{len(runs) - len(finished)} of {len(runs)} runs to do: at most "
+        f"{len(runs) - len(finished)} of {len(runs)} runs to do: about "
         f"{describe_duration(seconds_left)} of training by one worker on this machine."
     )
 
 
 def forecast_rows(runs: Mapping[str, Settings], finished: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a row per run; each network is timed once, for a few steps."""
-    costs: dict[tuple[Any, ...], ImageCost] = {}
+    """Return a row per run; what differs only in seed and length is timed once, for a few steps."""
+    costs: dict[Settings, ImageCost] = {}
     rows = []
     for label, settings in runs.items():
-        kind = (settings.architecture, settings.dataset, settings.batch_size, settings.precision)
-        if kind not in costs:
-            costs[kind] = cost_per_image(settings)
+        timed = dataclasses.replace(settings, seed=0, epochs=1, polish_epochs=1, networks=1)
+        if timed not in costs:
+            costs[timed] = cost_per_image(timed)
         epochs = settings.networks * (settings.epochs + settings.polish_epochs)
         n_train = len(load_data(settings.dataset, settings.data_dir).y_train)
         n_images = epochs * n_train * (1 - settings.val_size)
@@ -57,8 +58,8 @@ def forecast_rows(runs: Mapping[str, Settings], finished: Sequence[str]) -> list
                 "run": label,
                 "state": "finished" if label in finished else "to do",
                 "epochs, at most": epochs,
-                "TFLOP": costs[kind].flops * n_images / 1e12,
-                "training in min": costs[kind].seconds * n_images / 60,
+                "TFLOP": costs[timed].flops * n_images / 1e12,
+                "training in min": costs[timed].seconds * n_images / 60,
             }
         )
     return rows

@@ -14,12 +14,14 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from _00_main import make_settings, run, settings_to_resume
 from _01_data_loader import load_data
 from common.data import sha256_of
 from common.machine import describe_machine
-from common.run_folder import create_run_folder
-from common.safe_files import read_json
+from common.run_folder import create_run_folder, read_history
+from common.safe_files import read_json, remove_if_there
 from common.settings import Settings
 from common.streams import tolerant_streams
 from common.user_error import DivergedError, UserError
@@ -31,12 +33,13 @@ from studies.run_queue import (
     finished_runs,
     labels_in_state,
 )
-from studies.same_settings import in_one_precision, is_folder_of
+from studies.same_settings import in_one_precision, in_precision_of, is_folder_of
 from studies.study_storage import (
     HEARTBEAT_SECONDS,
     MISSED_HEARTBEATS,
     StorageError,
     default_storage,
+    find_study,
     open_study,
     storage_errors,
 )
@@ -48,6 +51,10 @@ if TYPE_CHECKING:
 
 RECONNECTIONS = 12  # a server that is started anew is back after some seconds
 LOOK_AGAIN_SECONDS = 5  # how often a worker that has nothing to do looks at the others
+
+
+class NothingToDoError(Exception):
+    """A trial is not to be made: another counts for its run. It fails; no sampler looks at it."""
 
 
 @tolerant_streams()
@@ -105,7 +112,11 @@ def work_on(
     with storage_errors(storage):
         if search is not None:
             search.enter(study)
-        runs = in_one_precision(study, runs)
+        elif "space" in study.user_attrs:
+            raise UserError(
+                f"study '{study.study_name}' is a search. Choose another study name with --study."
+            )
+        runs = in_precision_of(study, runs)
         while True:
             check_settings(study, runs)  # each time: another worker may have queued others
             show_progress(progress_of(study, runs))
@@ -118,19 +129,22 @@ def work_on(
                 wait_for_others(study, runs.keys() - results.keys(), heartbeat_seconds)
 
 
-def state_of(
+def look_at(
     study_name: str, runs: Mapping[str, Settings], storage: str | None = None
 ) -> tuple[dict[str, Settings], list[str]]:
     """Return the runs in the precision of the study, and the labels of those that are finished.
 
-    Args and errors as of `run_all`.
+    Nothing is written: what was only looked at leaves no trace. Args and errors as of `run_all`.
     """
     storage = storage or storage_of(runs)
-    study = open_study(study_name, storage)
+    study = find_study(study_name, storage)
     with storage_errors(storage):
-        runs = in_one_precision(study, runs)
-        check_settings(study, runs)
-        return runs, list(finished_runs(study, runs))
+        chosen = None if study is None else study.user_attrs.get("precision")
+        in_precision = in_one_precision(runs, chosen)
+        if study is None:
+            return in_precision, []
+        check_settings(study, in_precision)
+        return in_precision, list(finished_runs(study, in_precision))
 
 
 def storage_of(runs: Mapping[str, Settings]) -> str:
@@ -150,7 +164,11 @@ def make_next_run(
         UserError: the run failed, or was taken over by another worker in the meantime.
     """
     try:
-        study.optimize(lambda trial: make_run(trial, runs, search), n_trials=1)
+        study.optimize(
+            lambda trial: make_run(trial, runs, search), n_trials=1, catch=(NothingToDoError,)
+        )
+    except UnboundLocalError as error:  # Optuna 5, if the database fails at a trial's last step
+        raise error.__context__ or error from None
     except ValueError as error:
         if not str(error).startswith("Cannot tell a"):  # Optuna's word on a trial that has ended
             raise
@@ -167,16 +185,16 @@ def make_run(trial: "optuna.Trial", runs: Mapping[str, Settings], search: "Searc
         The validation accuracy: Optuna's value of the trial.
 
     Raises:
-        optuna.TrialPruned: the search ends the run early, or there is nothing to do: another trial
-            counts for the label, or another worker has emptied the queue (Optuna then makes up a
-            trial, which has no label).
+        optuna.TrialPruned: the search ends the run early.
+        NothingToDoError: another trial counts for the label, or another worker has emptied the
+            queue (Optuna then makes up a trial, which has no label).
     """
     import optuna
 
     label = trial.user_attrs.get("label", "")
     counting = counting_trials(trial.study).get(label)
     if counting is None or counting.number != trial.number:
-        raise optuna.TrialPruned
+        raise NothingToDoError
     print(f"\n=== {trial.study.study_name}: {label} ===", flush=True)
     settings = runs.get(label) or settings_of_another_list(trial, runs)
     if search is not None:
@@ -201,13 +219,26 @@ def train(trial: "optuna.Trial", folder: Path, search: "Search | None") -> dict[
 
     from studies.trackers import ReportToTrial
 
-    report = ReportToTrial(trial)
-    callbacks = [report, *search.callbacks_of(trial.params)]
+    callbacks = [ReportToTrial(trial), *search.callbacks_of(trial.params)]
     try:
         return run(settings, resume_folder=folder, callbacks=callbacks).metrics
     except (optuna.TrialPruned, DivergedError) as end:  # a search goes on
         print(f"Ended early: {str(end) or 'below the median of the others'}", flush=True)
-        return report.metrics()
+        return metrics_so_far(folder)
+
+
+def metrics_so_far(folder: Path) -> dict[str, Any]:
+    """Return what is kept of a run that ends early; its backup is of no use any more."""
+    remove_if_there(folder / "backup.npz")
+    history = read_history(folder) if (folder / "history.csv").exists() else pd.DataFrame()
+    if history.empty:  # it diverged in its first epoch
+        return {"ended_early": True, "val_accuracy": 0.0, "epochs_trained": 0, "total_seconds": 0.0}
+    return {
+        "ended_early": True,
+        "val_accuracy": float(history["val_accuracy"].max()),
+        "epochs_trained": len(history),
+        "total_seconds": float(history["seconds"].iloc[-1]),
+    }
 
 
 def settings_of_another_list(trial: "optuna.Trial", runs: Mapping[str, Settings]) -> Settings:

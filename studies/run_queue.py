@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.settings import Settings
 from common.user_error import UserError
-from studies.same_settings import decisive_settings
+from studies.same_settings import differing_settings
 
 if TYPE_CHECKING:
     import optuna
@@ -21,11 +21,7 @@ COUNTING_STATES = ("WAITING", "RUNNING", "COMPLETE")
 
 
 def counts(trial: "optuna.trial.FrozenTrial") -> bool:
-    """Return whether a trial is waiting, under way or finished.
-
-    A search ends poor runs early ("pruned"); these are finished, and have metrics. A trial that is
-    pruned without any was only a copy of another.
-    """
+    """Return whether a trial waits, is under way or finished, if need be by a search, early."""
     is_ended_early = trial.state.name == "PRUNED" and "metrics" in trial.user_attrs
     return "label" in trial.user_attrs and (trial.state.name in COUNTING_STATES or is_ended_early)
 
@@ -48,18 +44,18 @@ def check_settings(study: "optuna.Study", runs: Mapping[str, Settings]) -> None:
     counting = counting_trials(study)
     for label, settings in runs.items():
         if label in counting and not _is_of(counting[label], label, settings):
+            saved = counting[label].user_attrs.get("settings", {})
+            names = ", ".join(differing_settings(saved, settings))
             raise UserError(
-                f"study '{study.study_name}' holds '{label}' with other settings. Choose another "
-                "study name with --study."
+                f"study '{study.study_name}' holds '{label}' with other settings ({names}). Choose "
+                "another study name with --study."
             )
 
 
 def _is_of(trial: "optuna.trial.FrozenTrial", label: str, settings: Settings) -> bool:
     """Return whether a trial is of this label and of settings that give the same result."""
     saved = trial.user_attrs.get("settings", {})
-    return trial.user_attrs.get("label") == label and decisive_settings(saved) == decisive_settings(
-        dataclasses.asdict(settings)
-    )
+    return trial.user_attrs.get("label") == label and not differing_settings(saved, settings)
 
 
 def enqueue_next(study: "optuna.Study", runs: Mapping[str, Settings]) -> bool:

@@ -37,23 +37,37 @@ def is_folder_of(folder: Path, settings: Settings) -> bool:
     )
 
 
-def in_one_precision(study: "optuna.Study", runs: Mapping[str, Settings]) -> dict[str, Settings]:
+def in_precision_of(study: "optuna.Study", runs: Mapping[str, Settings]) -> dict[str, Settings]:
     """Return the runs with `auto` replaced by what suited the study's first worker.
 
     Machines would choose differently, and seeds in two precisions do not make one mean.
     """
+    noted = study.user_attrs.get("precision")
+    chosen = in_one_precision(runs, noted)
+    if noted is None and chosen != dict(runs):
+        auto = next(label for label, settings in runs.items() if settings.precision == "auto")
+        study.set_user_attr("precision", chosen[auto].precision)
+    return chosen
+
+
+def in_one_precision(runs: Mapping[str, Settings], precision: str | None) -> dict[str, Settings]:
+    """Return the runs with `auto` replaced by a precision; None: by what suits this machine."""
     if all(settings.precision != "auto" for settings in runs.values()):
         return dict(runs)
-    chosen = study.user_attrs.get("precision")
-    if chosen is None:
+    if precision is None:
         from common.keras_start import load_keras
 
         load_keras()
-        chosen, _ = choose_precision("auto")
-        study.set_user_attr("precision", chosen)
+        precision, _ = choose_precision("auto")
     return {
         label: settings
         if settings.precision != "auto"
-        else dataclasses.replace(settings, precision=chosen)
+        else dataclasses.replace(settings, precision=precision)
         for label, settings in runs.items()
     }
+
+
+def differing_settings(saved: Mapping[str, Any], wanted: Settings) -> list[str]:
+    """Return the names of the decisive settings that differ, or that only one of them has."""
+    one, other = decisive_settings(saved), decisive_settings(dataclasses.asdict(wanted))
+    return [name for name in {**one, **other} if one.get(name, ...) != other.get(name, ...)]

@@ -1,8 +1,9 @@
 """A search for good settings: what may be varied, and what each trial reports while it trains.
 
 `run_all(..., search=Search(...))` makes it. Optuna's sampler (a tree of Parzen estimators) draws
-what looks promising after the trials so far; its pruner ends a trial whose validation accuracy is
-below the median of the others after the same epoch. The test images have no part in either.
+what looks promising after the trials so far. Its pruner ends a trial whose best validation accuracy
+so far is below the median of the finished trials after as many epochs. The test images have no part
+in either.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import keras
     import optuna
 
-FIRST_TRIALS = 5  # are drawn at random, and are not ended early
+FIRST_TRIALS = 5  # so many are drawn at random, and so many are finished before one is ended
 FEWEST_TRIALS = 4  # that importances are estimated from
 
 
@@ -58,7 +59,7 @@ class Search(NamedTuple):
 
     def vary(self, trial: "optuna.Trial", settings: Settings) -> Settings:
         """Return the settings of a trial: the same for ever, also if it is taken up by another."""
-        return self.settings_of(settings, draw(trial, self.space))
+        return self.settings_of(settings, sample(trial, self.space))
 
 
 def check_space(space: Space) -> None:
@@ -74,7 +75,7 @@ def check_space(space: Space) -> None:
             raise UserError(f"the space of {name} must be a range or a list, got {values!r}.")
 
 
-def draw(trial: "optuna.Trial", space: Space) -> dict[str, Any]:
+def sample(trial: "optuna.Trial", space: Space) -> dict[str, Any]:
     """Return a value for each name of the space, chosen by the study's sampler."""
     drawn: dict[str, Any] = {}
     for name, values in space.items():

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from _00_main import make_settings
 from common.command_line import Flags, make_parser, parse_flags
+from common.settings import PLACE_NAMES
 from common.user_error import UserError
 
 
@@ -29,3 +30,23 @@ def parse_changes(arguments: Iterable[str], set_here: Iterable[str], reason: str
         if name in given:
             raise UserError(f"leave --{name.replace('_', '-')} out: {reason}.")
     return flags
+
+
+def check_documented(write_docs: bool, changes: Iterable[str], other_flags: Iterable[str]) -> None:
+    """Check that what --write-docs replaces is replaced by the same.
+
+    Args:
+        write_docs: whether the flag was given.
+        changes: names of the settings that flags have changed.
+        other_flags: those of the program's own flags that were given and would change the results.
+
+    Raises:
+        UserError: the results would not be those that the documents tell of.
+    """
+    allowed = (*PLACE_NAMES, "precision")
+    flags = [f"--{name.replace('_', '-')}" for name in changes if name not in allowed]
+    flags += other_flags
+    if write_docs and flags:
+        raise UserError(
+            f"--write-docs is for the documented results: leave out {', '.join(flags)}."
+        )

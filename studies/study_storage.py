@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.command_line import is_package
 from common.safe_files import writing
-from common.user_error import UserError
+from common.user_error import UserError, reason_of
 
 if TYPE_CHECKING:
     import optuna
@@ -90,6 +90,27 @@ def open_study(
         return _open(study_name, storage, heartbeat_seconds)
 
 
+def find_study(study_name: str, storage: str) -> "optuna.Study | None":
+    """Return a study, or None if there is none of this name; nothing is made or written.
+
+    Raises:
+        UserError: as of `open_study`.
+    """
+    with extras():
+        import optuna
+
+    with storage_errors(storage):
+        url = parse_url(storage)
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+            return None
+        try:
+            return optuna.load_study(
+                study_name=study_name, storage=_connect(storage, HEARTBEAT_SECONDS)
+            )
+        except KeyError:  # Optuna's word on a name that it does not know
+            return None
+
+
 def _open(study_name: str, storage: str, heartbeat_seconds: int) -> "optuna.Study":
     """Connect to the database, and open or begin the study."""
     import optuna
@@ -105,9 +126,8 @@ def _open(study_name: str, storage: str, heartbeat_seconds: int) -> "optuna.Stud
 def _connect(storage: str, heartbeat_seconds: int) -> "optuna.storages.RDBStorage":
     """Return Optuna's door to the database."""
     import optuna
-    import sqlalchemy
 
-    is_sqlite = sqlalchemy.make_url(storage).get_backend_name() == "sqlite"
+    is_sqlite = parse_url(storage).get_backend_name() == "sqlite"
     options: dict[str, Any] = {"pool_pre_ping": True}  # after the server was started anew
     if is_sqlite:
         options = {"connect_args": {"timeout": LOCK_SECONDS}}
@@ -165,27 +185,44 @@ def _lock_from_the_first_statement(engine: "sqlalchemy.Engine") -> None:
     engine.dispose()  # connections from before know nothing of this
 
 
+def parse_url(storage: str) -> "sqlalchemy.URL":
+    """Return the parts of a database's URL.
+
+    Raises:
+        UserError: it is none.
+    """
+    import sqlalchemy
+    import sqlalchemy.exc as sql_errors
+
+    try:
+        return sqlalchemy.make_url(storage)
+    except (sql_errors.ArgumentError, ValueError) as error:  # ValueError: the port
+        raise UserError(
+            "the storage is no URL of a database, such as postgresql+psycopg://user@host/name."
+        ) from error
+
+
 @contextmanager
 def storage_errors(storage: str) -> Iterator[None]:
     """Turn what the database has against the block into one line, which shows no password.
 
     Raises:
         StorageError: the database cannot be reached, read or written.
-        UserError: the URL is none.
+        UserError: the URL names what is unknown here.
     """
     import optuna
-    import sqlalchemy
     import sqlalchemy.exc as sql_errors
 
     try:
         yield
-    except sql_errors.ArgumentError as error:
+    except sql_errors.NoSuchModuleError as error:
         raise UserError(
-            "the storage is no URL of a database, such as postgresql://user@host/name."
+            f"the storage names a database or driver that is unknown here ({reason_of(error)}). "
+            "Try postgresql+psycopg://user@host/name."
         ) from error
     except (sql_errors.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-        url = sqlalchemy.make_url(storage).render_as_string(hide_password=True)
+        url = parse_url(storage).render_as_string(hide_password=True)
         reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
         raise StorageError(
             f"the study's database {url} failed: {reason}. What was finished is kept: start again "

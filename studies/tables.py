@@ -6,9 +6,15 @@ from typing import Any
 
 import pandas as pd
 
+from common.command_line import PROJECT_DIR
 from common.safe_files import write_atomically, writing
 
 MISSING = "-"
+
+
+def results_folder(write_docs: bool, folder: Path) -> Path:
+    """Return where results belong: into the documents, or into the program's own folder."""
+    return PROJECT_DIR / "docs" / "results" if write_docs else folder
 
 
 def write_table(

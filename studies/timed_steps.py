@@ -42,7 +42,7 @@ def step_seconds(network: "keras.Model", settings: Settings, repetitions: Repeti
     from _03_model_training import make_trainer
     from training.batches import soft_labels
 
-    trainer = make_trainer(network, settings, steps_per_epoch=sum(repetitions))
+    trainer = make_trainer(network, settings, steps_per_epoch=repetitions.n + repetitions.warm_ups)
     random = np.random.default_rng(0)
     images = random.random((settings.batch_size, *network.inputs[0].shape[1:]), np.float32)
     n_classes = network.outputs[0].shape[-1]

@@ -4,7 +4,6 @@ They are ours, because the packages' own callbacks import TensorFlow; these serv
 """
 
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,8 +37,14 @@ class LogToWandb(keras.callbacks.Callback):
         super().__init__()
         with extras():
             import wandb
-        check_login(wandb)
         try:
+            # Without prompt: a program that waits for a key seems to hang.
+            if os.environ.get("WANDB_MODE", "online") == "online" and not wandb.login(prompt=False):
+                raise UserError(
+                    "--wandb needs an account: run 'wandb login' first. Or set "
+                    "WANDB_MODE=offline, which needs none and writes a folder that 'wandb sync' "
+                    "uploads."
+                )
             # A run that this process has not finished yet is finished first.
             self.run = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", project),
@@ -47,7 +52,7 @@ class LogToWandb(keras.callbacks.Callback):
                 dir=folder,
                 reinit="finish_previous",
             )
-        except (wandb.Error, OSError) as error:
+        except (wandb.Error, OSError, ValueError) as error:  # ValueError: an unknown WANDB_MODE
             raise UserError(
                 f"no W&B run can begin: {reason_of(error)}. WANDB_MODE=offline needs no server."
             ) from error
@@ -55,16 +60,6 @@ class LogToWandb(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Log the epoch."""
         self.run.log({"epoch": epoch + 1, **(logs or {})})
-
-
-def check_login(wandb: Any) -> None:
-    """Raise UserError if W&B would ask for a key: a program that waits for one seems to hang."""
-    mode = os.environ.get("WANDB_MODE", "online")
-    if mode == "online" and not wandb.api.api_key:
-        raise UserError(
-            "--wandb needs an account: run 'wandb login' first. Or set WANDB_MODE=offline, which "
-            "needs none and writes a folder that 'wandb sync' uploads."
-        )
 
 
 class LogToTensorBoard(keras.callbacks.Callback):
@@ -95,29 +90,24 @@ class LogToTensorBoard(keras.callbacks.Callback):
 class ReportToTrial(keras.callbacks.Callback):
     """Tells the trial the validation accuracy after each epoch; ends it where it looks poor.
 
+    It ends at the beginning of the next epoch: by then, the last one is in history.csv.
+
     Raises:
         optuna.TrialPruned: the trial ends here.
     """
 
     def __init__(self, trial: "optuna.Trial"):
         super().__init__()
-        self.trial, self.started = trial, time.perf_counter()
-        self.accuracies: list[float] = []
+        self.trial, self.looks_poor = trial, False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """End the trial if it looked poor."""
+        import optuna
+
+        if self.looks_poor:
+            raise optuna.TrialPruned
 
     def on_epoch_end(self, epoch, logs=None):
         """Report, and ask."""
-        import optuna
-
-        self.accuracies.append(float((logs or {})["val_accuracy"]))
-        self.trial.report(self.accuracies[-1], epoch)
-        if self.trial.should_prune():
-            raise optuna.TrialPruned
-
-    def metrics(self) -> dict[str, Any]:
-        """Return what is kept of a trial that was ended early, or diverged."""
-        return {
-            "ended_early": True,
-            "val_accuracy": max(self.accuracies, default=0.0),
-            "epochs_trained": len(self.accuracies),
-            "total_seconds": round(time.perf_counter() - self.started, 1),
-        }
+        self.trial.report(float((logs or {})["val_accuracy"]), epoch)
+        self.looks_poor = self.trial.should_prune()

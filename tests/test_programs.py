@@ -12,11 +12,16 @@ PROGRAMS = (
     "benchmarks.one_epoch_pytorch",
     "benchmarks.pictures",
     "benchmarks.profile_step",
+    "benchmarks.study_scaling",
+    "experiments.classic_networks",
     "experiments.fashion_assignment",
     "experiments.few_labels",
+    "experiments.lecture_networks",
     "experiments.network_size",
     "experiments.numpy_networks",
+    "experiments.one_factor",
     "experiments.other_handwriting",
+    "experiments.sweep",
     "experiments.tiny_schiller",
 )
 # What needs no Keras at all, although its program has other parts that do.

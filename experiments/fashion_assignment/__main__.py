@@ -35,8 +35,8 @@ from experiments.fashion_assignment.study import (
 )
 from experiments.fashion_assignment.submission import submit
 from studies.many_runs import run_all
-from studies.settings_flags import parse_changes
-from studies.tables import write_csv, write_table
+from studies.settings_flags import check_documented, parse_changes
+from studies.tables import results_folder, write_csv, write_table
 
 NAME = "fashion_assignment"
 RECIPES = ("fashion", "fashion_long")
@@ -88,11 +88,12 @@ def train_and_grade(given: argparse.Namespace, others: list[str]) -> None:
     if given.n < 1:
         raise UserError(f"--n must be 1 or more, got {given.n}.")
     changes = parse_changes(others, ("dataset",), "the assignment is on fashion_mnist").changes
+    check_documented(given.write_docs, changes, ())
     runs = list_runs(given.recipe, given.n, changes)
     results = run_all(
         given.study, {label: run.settings for label, run in runs.items()}, given.storage
     )
-    folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
+    folder = results_folder(given.write_docs, given.folder)
     name = NAME if given.recipe == RECIPES[0] else f"{NAME}_{given.recipe}"
     rows = rows_of_runs(runs, results)
     write_csv(folder / f"{name}_each_seed.csv", rows)

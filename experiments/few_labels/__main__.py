@@ -6,7 +6,7 @@
 *curve*: the default recipe with two varied epochs, on 1, 5, 10, 50, 100, 500 and all labelled
 images per class, the most typical of their class or random ones, with varied images and without.
 Every training takes the same number of steps. *graph*: ten labels in all flow along a graph of
-images that look alike. *network*: the same recipe on the surest of the graph's answers.
+images that look alike. *network*: the same recipe on all of the graph's answers.
 
 Of ten labels, `ten_labels.py` says what transductive and inductive mean, and which labels the
 choices saw.
@@ -42,13 +42,12 @@ from experiments.few_labels.trainings import (
     pseudo_runs,
 )
 from studies.many_runs import run_all
-from studies.settings_flags import parse_changes
-from studies.tables import write_csv, write_table
+from studies.settings_flags import check_documented, parse_changes
+from studies.tables import results_folder, write_csv, write_table
 
 NAME = "few_labels"
 PARTS = ("curve", "graph", "network")
 COUNTS = (1, 5, 10, 50, 100, 500, None)  # labelled images per class; None: all
-SUREST = 0.9  # share of the graph's answers that a network learns from
 FORMATS = {
     "per class": ",.0f",
     "n": "d",
@@ -77,7 +76,7 @@ def main(arguments: list[str]) -> None:
     if "graph" in given.parts or "network" in given.parts:
         each += ten_rows(given, arrays, settings)
 
-    folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
+    folder = results_folder(given.write_docs, given.folder)
     write_csv(folder / f"{NAME}_each.csv", each)
     curve, ten = curve_table(each), ten_table(each)
     what = "validation" if given.validate else "test"
@@ -104,10 +103,6 @@ def parse_command_line(arguments: list[str]) -> tuple[argparse.Namespace, Settin
     )  # fmt: skip
     parser.add_argument("--n", type=int, default=3, help="seeds of the networks (3)")
     parser.add_argument("--draws", type=int, default=5, help="random draws of ten labels (5)")
-    parser.add_argument(
-        "--surest", type=float, default=SUREST, metavar="SHARE",
-        help=f"of the graph's answers, for the network ({SUREST:g})",
-    )  # fmt: skip
     parser.add_argument("--validate", action="store_true", help="read validation images instead")
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / NAME)
     parser.add_argument("--study", default=NAME, help=f"name of the trainings ({NAME})")
@@ -117,13 +112,12 @@ def parse_command_line(arguments: list[str]) -> tuple[argparse.Namespace, Settin
     for name in ("n", "draws"):
         if getattr(given, name) < 1:
             raise UserError(f"--{name} must be 1 or more, got {getattr(given, name)}.")
-    if not 0 < given.surest <= 1:
-        raise UserError(f"--surest must be above 0 and at most 1, got {given.surest:g}.")
     if given.write_docs and (given.validate or set(given.parts) != set(PARTS)):
         raise UserError("--write-docs needs all parts, on test images: leave out other flags.")
     # Apart, so that what was measured on other images is not taken for finished.
     given.folder = given.folder.absolute() / ("validation" if given.validate else "")
     changes = parse_changes(others, SET_HERE, WHY_SET_HERE).changes
+    check_documented(given.write_docs, changes, ())
     # Here, --data-dir would be a data set that the ones with few labels replace.
     place = {"dataset": "custom", "data_dir": given.folder, "output_dir": given.folder}
     return given, make_settings(**{**CHANGES, **changes, **place})
@@ -167,10 +161,10 @@ def row_of(method: str, labels: str, seed: int, metrics: Mapping[str, Any]) -> d
 
 def ten_rows(given: argparse.Namespace, arrays: Arrays, settings: Settings) -> list[dict[str, Any]]:
     """Make the graphs, and the trainings on their answers; return a row for each."""
-    from experiments.few_labels.ten_labels import graph_results, pseudo_path
+    from experiments.few_labels.ten_labels import answers_path, graph_results
 
     folder = given.folder / "graph"
-    results = graph_results(arrays, given.draws, folder, given.surest)
+    results = graph_results(arrays, given.draws, folder)
     rows = [
         {
             "method": f"graph, {kind}",
@@ -182,7 +176,7 @@ def ten_rows(given: argparse.Namespace, arrays: Arrays, settings: Settings) -> l
         for (kind, draw), result in results.items()
     ]
     if "network" in given.parts:
-        paths = {draw: pseudo_path(folder, draw, given.surest) for _, draw in results}
+        paths = {draw: answers_path(folder, draw) for _, draw in results}
         runs = pseudo_runs(given.n, given.draws, settings, paths)
         metrics = run_all(
             given.study, {name: run for name, (_, run) in runs.items()}, given.storage

@@ -54,9 +54,7 @@ def ten_chosen(arrays: Arrays, n: int) -> dict[str, np.ndarray]:
     return {"typical": typical_images(arrays.x_train, arrays.y_train, 1), **drawn}
 
 
-def graph_results(
-    arrays: Arrays, n: int, folder: Path, surest: float
-) -> dict[tuple[str, str], dict[str, Any]]:
+def graph_results(arrays: Arrays, n: int, folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the accuracies of the graph, by kind and by which ten images have labels.
 
     What is finished is kept in the folder and not computed again.
@@ -64,9 +62,8 @@ def graph_results(
     Args:
         arrays: the data set.
         n: how many random draws.
-        folder: gets a JSON file per result and, for each draw, an .npz file with the surest
-            training images and the graph's answers, for a network to learn from.
-        surest: the share of the training images that go into it.
+        folder: gets a JSON file per result and, for each draw, an .npz file with the training
+            images and the graph's answers, for a network to learn from.
 
     Raises:
         UserError: a class has no image, the folder cannot be written, or a file in it is damaged.
@@ -80,14 +77,13 @@ def graph_results(
         kept = {
             name: read_result(path)
             for name, path in paths.items()
-            if path.exists()
-            and (kind == "transductive" or pseudo_path(folder, name, surest).exists())
+            if path.exists() and (kind == "transductive" or answers_path(folder, name).exists())
         }
         missing = {name: chosen[name] for name in chosen if name not in kept}
         if missing and kind == "transductive":
             kept |= answer_transductive(arrays, missing, paths)
         elif missing:
-            kept |= answer_inductive(arrays, missing, paths, surest)
+            kept |= answer_inductive(arrays, missing, paths)
         results |= {(kind, name): kept[name] for name in chosen}
     return results
 
@@ -144,11 +140,11 @@ def answer_transductive(
 
 
 def answer_inductive(
-    arrays: Arrays, chosen: Mapping[str, np.ndarray], paths: Mapping[str, Path], surest: float
+    arrays: Arrays, chosen: Mapping[str, np.ndarray], paths: Mapping[str, Path]
 ) -> dict[str, dict[str, Any]]:
     """Let labels flow over the training images; the test images ask their neighbours.
 
-    Keeps and returns the accuracies, and keeps the surest answers on training images.
+    Keeps and returns the accuracies, and keeps the answers on training images.
     """
     n_train = len(arrays.y_train)
     started = time.perf_counter()
@@ -163,7 +159,8 @@ def answer_inductive(
         flow = flow_of(weights, labelled)
         answers = asked_answers(asked, flow)
         results[name] = accuracies(arrays, labelled, flow.argmax(axis=1), answers)
-        keep_surest(arrays, flow, surest, pseudo_path(paths[name].parent, name, surest))
+        labels = flow.argmax(axis=1)
+        write_data(answers_path(paths[name].parent, name), arrays.x_train, labels, arrays)
         write_json(paths[name], results[name])  # last: what has it is finished
         report(f"{name}: {describe(results[name])}", started)
     return results
@@ -194,27 +191,9 @@ def shares(flow: np.ndarray) -> np.ndarray:
     return above / np.maximum(above.sum(axis=1, keepdims=True), 1e-12)
 
 
-def keep_surest(arrays: Arrays, flow: np.ndarray, share: float, path: Path) -> None:
-    """Write the training images whose answer is surest, a share of each class, and the answers."""
-    answers, sureness = flow.argmax(axis=1), margins(flow)
-    kept = []
-    for label in range(N_CLASSES):
-        of_class = np.flatnonzero(answers == label)
-        order = of_class[np.argsort(-sureness[of_class], kind="stable")]
-        kept.append(order[: max(1, round(share * len(order)))])
-    indices = np.sort(np.concatenate(kept))
-    write_data(path, arrays.x_train[indices], answers[indices], arrays)
-
-
-def margins(flow: np.ndarray) -> np.ndarray:
-    """Return how far the largest class's share is above the second largest, float (n,)."""
-    two = np.sort(shares(flow), axis=1)[:, -2:]
-    return two[:, 1] - two[:, 0]
-
-
-def pseudo_path(folder: Path, name: str, share: float) -> Path:
-    """Return the file of a share of the answers of a draw."""
-    return folder / f"surest_{share:g}_{name.replace(' ', '_')}.npz"
+def answers_path(folder: Path, name: str) -> Path:
+    """Return the file with the answers from a draw, for a network to learn from."""
+    return folder / f"answers_{name.replace(' ', '_')}.npz"
 
 
 # --- Accuracies ---------------------------------------------------------------------------------

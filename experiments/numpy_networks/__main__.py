@@ -1,7 +1,7 @@
 """How far does one get with NumPy alone, and how does a network learn?
 
     python -m experiments.numpy_networks
-    python -m experiments.numpy_networks --as-published     # image by image, too: two hours
+    python -m experiments.numpy_networks --as-published     # image by image, too: an hour more
     python -m experiments.numpy_networks --read photo.png   # with a network trained before
 
 Begin with `layers.py`: every layer is a small class with a forward and a backward pass. Then
@@ -22,10 +22,10 @@ on one core, with a table, of which this is a part: means and standard deviation
 the 10,000 test images, and how many times as fast an epoch is as image by image.
 
     network                     test %         published %   times as fast
-    1 sigmoid, squared error    93.35 ± 0.11   93.36         20.1
-    2 softmax, cross-entropy    97.92 ± 0.09   97.90         19.9
-    3 rate x 0.95 per epoch     97.88 ± 0.08   97.73         20.6
-    4 784-256-128-10            98.03 ± 0.08   97.99         18.7
+    1 sigmoid, squared error    93.35 ± 0.11   93.36         20.7
+    2 softmax, cross-entropy    97.92 ± 0.09   97.90         20.9
+    3 rate x 0.95 per epoch     97.88 ± 0.08   97.73         20.8
+    4 784-256-128-10            98.03 ± 0.08   97.99         21.6
     5 dense, all tricks         99.10 ± 0.05
     6 convolutions              99.33 ± 0.02
 """
@@ -44,7 +44,7 @@ from experiments.numpy_networks.runs import Training, file_of, make_all, usable_
 from experiments.numpy_networks.speed import seconds_per_epoch
 from experiments.numpy_networks.summary import epoch_rows, seed_rows, summary_rows
 from experiments.numpy_networks.weights_file import load
-from studies.tables import write_csv, write_table
+from studies.tables import results_folder, write_csv, write_table
 
 NAME = "numpy_networks"
 BEST = "6 convolutions"
@@ -145,7 +145,7 @@ def write_results(
     given: argparse.Namespace,
 ) -> None:
     """Print and write the table, the raw numbers beside it, and the figure."""
-    folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
+    folder = results_folder(given.write_docs, given.folder)
     table = write_table(folder / NAME, summary_rows(results, seconds), FORMATS)
     write_csv(folder / f"{NAME}_seeds.csv", seed_rows(results))
     write_csv(folder / f"{NAME}_epochs.csv", epoch_rows(results))

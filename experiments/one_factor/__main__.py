@@ -27,7 +27,9 @@ from studies.tables import write_csv, write_table
 
 NAME = "one_factor"
 N_SEEDS = 5
-SET_HERE = ("recipe", "architecture", "batch_size", "epochs", "learning_rate")
+SET_HERE = (
+    "recipe", "architecture", "batch_size", "epochs", "learning_rate", "early_stopping_enabled"
+)  # fmt: skip
 
 
 def main(arguments: list[str]) -> None:

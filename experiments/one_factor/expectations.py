@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import pandas as pd
+from scipy import stats
 
 # Factor -> row of the table -> settings that it changes.
 FACTORS: dict[str, dict[str, dict[str, Any]]] = {
@@ -17,7 +18,11 @@ FACTORS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "architecture": {"2 convolutions, 3 dense": {"architecture": "two_convolutions"}},
 }
-STANDARD_ERRORS = 2.0  # a difference of fewer is not told from chance
+# What is counted, and the same for all seeds. All else is measured, and varies.
+COUNTED = (
+    "updates per epoch", "map width", "parameters", "of the convolutions", "million multiply-adds"
+)  # fmt: skip
+CONFIDENCE = 0.99  # of an interval: there are a dozen comparisons, and chance would decide one
 
 
 class Expectation(NamedTuple):
@@ -41,7 +46,12 @@ EXPECTATIONS = {  # by factor
     "kernel size": (
         Expectation("larger: more parameters", "parameters", "default", BIG_KERNEL),
         Expectation("... of convolutions", "of the convolutions", "default", BIG_KERNEL),
-        Expectation("larger: broader patterns", "test accuracy in %", "default", BIG_KERNEL),
+        Expectation(
+            "larger: broader patterns, so more accuracy",
+            "test accuracy in %",
+            "default",
+            BIG_KERNEL,
+        ),
     ),
     "stride": (
         Expectation("larger: smaller output", "map width", "stride of 2", "default"),
@@ -70,38 +80,52 @@ def rows_of_expectations(each: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a row per expectation whose rows are there: the two means, and the verdict.
 
     Args:
-        each: a row per run, with the column "name" and the columns of the expectations.
+        each: a row per run, with the columns "name" and "seed" and those of the expectations.
     """
     rows = []
-    for factor, one in ((factor, one) for factor, ones in EXPECTATIONS.items() for one in ones):
-        if not {one.smaller, one.larger} <= set(each["name"]):
-            continue  # left out by --only
-        smaller, larger = (
-            each.loc[each["name"] == name, one.column] for name in (one.smaller, one.larger)
-        )
-        rows.append(
-            {
-                "factor": factor,
-                "expected": one.text,
-                "measured": one.column,
-                "expected to be less": f"{one.smaller}: {smaller.mean():,.4g}",
-                "expected to be more": f"{one.larger}: {larger.mean():,.4g}",
-                "verdict": verdict(smaller, larger),
-            }
-        )
+    for factor, expectations in EXPECTATIONS.items():
+        for one in expectations:
+            if {one.smaller, one.larger} <= set(each["name"]):  # --only leaves out others
+                smaller, larger = (
+                    values_of(each, one, one.smaller),
+                    values_of(each, one, one.larger),
+                )
+                rows.append(
+                    {
+                        "factor": factor,
+                        "expected": one.text,
+                        "measured": one.column,
+                        "expected to be less": f"{one.smaller}: {smaller.mean():,.4g}",
+                        "expected to be more": f"{one.larger}: {larger.mean():,.4g}",
+                        "verdict": verdict(larger - smaller, one.column in COUNTED),
+                    }
+                )
     return rows
 
 
-def verdict(smaller: pd.Series, larger: pd.Series) -> str:
-    """Return whether the first values are smaller than the second ones, as far as seeds can tell.
+def values_of(each: pd.DataFrame, expectation: Expectation, name: str) -> pd.Series:
+    """Return what was measured in the runs of a row, by seed."""
+    return each[each["name"] == name].set_index("seed")[expectation.column]
 
-    Two means differ if they are STANDARD_ERRORS apart; those that are the same for all seeds, such
-    as numbers of parameters, if they are not equal.
+
+def verdict(differences: pd.Series, is_counted: bool) -> str:
+    """Return whether differences are above 0, as far as seeds can tell.
+
+    Runs of one seed have the same split, order and first weights, so each is compared with its
+    twin. What is measured differs if 0 is outside the interval of the mean difference (Student's
+    t, CONFIDENCE).
+
+    Args:
+        differences: what is expected to be larger less what is expected to be smaller, by seed.
+        is_counted: whether chance has no part in it.
     """
-    if smaller.isna().any() or larger.isna().any():
+    mean, n = differences.mean(), len(differences)
+    if differences.isna().any():
         return "not measured"
-    difference = larger.mean() - smaller.mean()
-    squared = [part.var() / len(part) for part in (smaller, larger) if len(part) > 1]
-    if abs(difference) <= STANDARD_ERRORS * math.sqrt(sum(squared)):
+    if not is_counted and n < 2:
+        return "one seed cannot tell"
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) if n > 1 else 0.0
+    error = 0.0 if is_counted else quantile * differences.std() / math.sqrt(n)
+    if abs(mean) <= error:
         return "too close to tell"
-    return "confirmed" if difference > 0 else "refuted"
+    return "confirmed" if mean > 0 else "refuted"

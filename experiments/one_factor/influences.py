@@ -79,13 +79,13 @@ def convergence(accuracies: np.ndarray) -> dict[str, float]:
         accuracies: float (n_epochs,), in [0, 1].
 
     Returns:
-        The accuracy after the first epoch, in %. And the unsteadiness: the mean change from an
-        epoch to the next, up or down, in percentage points, in the second half of the training.
+        The accuracy after the first epoch, in %. And the unsteadiness: what the accuracy loses from
+        an epoch to the next, on average, in percentage points; an epoch that gains loses nothing.
     """
-    changes = np.abs(np.diff(accuracies[(len(accuracies) - 1) // 2 :]))
+    losses = np.maximum(-np.diff(accuracies), 0)
     return {
         "validation % after 1 epoch": 100 * float(accuracies[0]),
-        "unsteadiness": 100 * float(changes.mean()) if len(changes) else math.nan,
+        "unsteadiness": 100 * float(losses.mean()) if len(losses) else math.nan,
     }
 
 
@@ -158,9 +158,10 @@ def gradient_noise(network: "keras.Model", splits: Splits, settings: Settings) -
     """Return how much the gradients of batches differ, at the network's first weights.
 
     It is the variance of a gradient over up to GRADIENTS batches, summed over all weights, divided
-    by the squared length of their mean: 1 says that a batch's gradient errs by as much as there is
-    to learn. A step of plain gradient descent at a rate of 1 moves the weights by the gradient,
-    whatever the back end.
+    by the squared length of the true gradient: 1 says that a batch's gradient errs by as much as
+    there is to learn. (The mean of n gradients errs, too, and its squared length is too large by an
+    n-th of the variance.) A step of plain gradient descent at a rate of 1 moves the weights by the
+    gradient, whatever the back end.
     """
     from _03_model_training import make_trainer
     from training.batches import soft_labels
@@ -176,5 +177,6 @@ def gradient_noise(network: "keras.Model", splits: Splits, settings: Settings) -
         moved = zip(first, network.get_weights(), strict=True)
         gradients.append(np.concatenate([(old - new).ravel() for old, new in moved]))
         network.set_weights(first)
-    mean = np.mean(gradients, axis=0)
-    return float(np.var(gradients, axis=0, ddof=1).sum() / (mean**2).sum())
+    variance = np.var(gradients, axis=0, ddof=1).sum()
+    squared_length = (np.mean(gradients, axis=0) ** 2).sum() - variance / len(gradients)
+    return float(variance / squared_length)

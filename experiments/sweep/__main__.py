@@ -1,13 +1,14 @@
 """Which batch size, rate and widths suit a small network? A student's sweep, by Optuna.
 
-    python -m experiments.sweep                            # 40 trials of at most 10 epochs
-    python -m experiments.sweep --trials 100 --epochs 50   # as many as the student's
-    python -m experiments.sweep --tensorboard              # to watch it, or --wandb
+    python -m experiments.sweep                  # 40 trials of at most 10 epochs
+    python -m experiments.sweep --tensorboard    # to watch it, or --wandb
+    python -m experiments.sweep --study long --trials 100 --epochs 50    # as many as the student's
 
 The network is `sweep_baseline`; batch size, rate, filters and neurons are varied, as in SPACE. What
-counts is the accuracy on validation images. A trial is ended early if it is below the median of the
-others after the same epoch. The test images are read once by each trial that is not, and nothing is
-chosen by them; the student validated on them.
+counts is the accuracy on validation images. After five finished trials, one is ended early if its
+best accuracy so far is below the median of those that were finished, after as many epochs. Trials
+that are not ended early read the test images once, and the sweep chooses nothing by them; the
+student validated on them.
 
 Several workers make the trials of one study together: start the same command again, with
 `--storage postgresql://...` on other machines too (docs/scaling.md). Killed and started again, it
@@ -25,36 +26,41 @@ from typing import Any
 
 from _00_main import run
 from common.command_line import PROJECT_DIR, Parser, run_program
+from common.keras_start import load_keras
 from common.user_error import UserError
 from experiments.sweep.report import report
 from experiments.sweep.space import SPACE, base_settings, settings_of
 from studies.many_runs import run_all, storage_of
 from studies.search import Search
-from studies.settings_flags import parse_changes
+from studies.settings_flags import check_documented, parse_changes
+from studies.tables import results_folder
 
 NAME, TRIALS = "sweep", 40
-SET_HERE = ("recipe", "architecture", "batch_size", "learning_rate")
+SET_HERE = ("recipe", "architecture", "batch_size", "learning_rate", "networks")
 
 
 def main(arguments: list[str]) -> None:
     """Make the trials that are missing, and print and write what came out; or make one trial."""
-    given, others = make_parser().parse_known_args(arguments)
+    given, others = sweep_parser().parse_known_args(arguments)
     if given.agent:
         make_trial_of_agent(given, others)
         return
     changes = parse_changes(others, SET_HERE, "the sweep chooses it").changes
+    own = ["--trials"] if given.trials != TRIALS else []
+    check_documented(given.write_docs, changes, own)
     base = base_settings(changes)
     if given.trials < 1:
         raise UserError(f"--trials must be 1 or more, got {given.trials}.")
     search = Search(SPACE, settings_of, callbacks_of(given))
     runs = {f"trial {number}": base for number in range(1, given.trials + 1)}
     storage = given.storage or storage_of(runs)
+    load_keras()  # also if all trials are made
     results = run_all(given.study, runs, storage, search=search)
-    folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
+    folder = results_folder(given.write_docs, given.folder)
     report(given.study, storage, base, results, folder / NAME)
 
 
-def make_parser() -> Parser:
+def sweep_parser() -> Parser:
     """Return the parser of all flags but those of the settings."""
     parser = Parser(__doc__, prog=f"python -m experiments.{NAME}")
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"in all ({TRIALS})")
@@ -101,13 +107,14 @@ def make_trial_of_agent(given: argparse.Namespace, others: list[str]) -> None:
     for name in SPACE:
         parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", dest=name)
     found, others = parser.parse_known_args(others)
-    values = {name: number(name, text) for name, text in vars(found).items()}
+    values = {name: parse_number(name, text) for name, text in vars(found).items()}
     base = base_settings(parse_changes(others, SET_HERE, "the agent chooses it").changes)
     given.wandb = True
+    load_keras()  # before the trackers, which import it
     run(settings_of(base, values), callbacks=callbacks_of(given)(values))
 
 
-def number(name: str, text: str | None) -> float:
+def parse_number(name: str, text: str | None) -> float:
     """Return a value of the space from a flag; Weights & Biases writes whole numbers as 8 or 8.0.
 
     Raises:

@@ -1,5 +1,6 @@
 """What came out of the sweep: the best trial, a table of all, importances, and the figure."""
 
+import dataclasses
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from common.settings import Settings
+from _00_main import make_settings
+from common.settings import PLACE_NAMES, Settings
 from experiments.sweep.space import RECIPE, SPACE, settings_of
 from studies.search import importances, trial_values
 from studies.tables import format_cell, write_table
@@ -83,11 +85,11 @@ def to_lines(values: Mapping[str, Any]) -> str:
 
 def command_of(chosen: Settings) -> str:
     """Return the command that trains the network of a trial by itself."""
-    flags = {
-        "architecture": chosen.architecture,
-        "batch-size": chosen.batch_size,
-        "learning-rate": chosen.learning_rate,
-        "epochs": chosen.epochs,
-    }
-    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    return shlex.join(["python", "_00_main.py", "--recipe", RECIPE, *words])
+    words = ["python", "_00_main.py", "--recipe", RECIPE]
+    recipe = dataclasses.asdict(make_settings(RECIPE))
+    for name, value in dataclasses.asdict(chosen).items():
+        if value != recipe[name] and name not in PLACE_NAMES:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    if chosen.dataset == "custom":
+        words += ["--data-dir", str(chosen.data_dir)]
+    return shlex.join(words)

@@ -232,7 +232,7 @@ def write_results(given: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) 
 
     from common.safe_files import write_atomically
     from experiments.tiny_schiller.drawing import draw
-    from studies.tables import write_csv, write_table
+    from studies.tables import results_folder, write_csv, write_table
 
     table = pd.DataFrame(rows)
     table.insert(3, "nats", table["bits"] * math.log(2))
@@ -240,7 +240,7 @@ def write_results(given: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) 
         table = table.drop(columns=["labels", "restoring"])
     else:
         table["bits and restoring"] = table["bits"] + table["restoring"]
-    folder = PROJECT_DIR / "docs" / "results" if given.write_docs else given.folder
+    folder = results_folder(given.write_docs, given.folder)
     name = results_name(given)
     text = write_table(folder / name, table, FORMATS)
     first = pd.DataFrame(rows)[lambda frame: frame["labels"] == given.labels[0]]

@@ -205,7 +205,8 @@ def test_values_in_brackets_reach_the_function():
 @pytest.mark.parametrize(
     "text",
     ["vgg16(0.5)", "vgg16(width=", "vgg16(width=0.5)(1)", "vgg16(width=open('x'))",
-     "vgg16(width=0.5), alexnet", "vgg16(width=0.5).layers", "vgg16(*[1])", "vgg16(width=\0)"],
+     "vgg16(width=0.5, width=0.1)", "vgg16(width=0.5), alexnet", "vgg16(width=0.5).layers",
+     "vgg16(*[1])", "vgg16(width=\0)"],
 )  # fmt: skip
 def test_brackets_hold_names_and_plain_values_only(text):
     with pytest.raises(UserError, match=r"cannot be read: expected a name, or a name with values"):
@@ -219,6 +220,8 @@ def test_brackets_hold_names_and_plain_values_only(text):
         ("fast_cnn(input_shape=(1, 1, 1))", "unknown value in architecture"),
         ("simple_conv(dropout=2)", r"architecture 'simple_conv\(dropout=2\)' cannot be built: "),
         ("vgg16(width='wide')", "cannot be built"),
+        ("vgg16(width=-1)", "cannot be built: width must be above 0"),
+        ("fashion_cnn(filters=())", "cannot be built"),
         ("fast_cnn(filters=(0, 1, 1, 1, 1))", "cannot be built"),
         ("vgg16(**{})", "unknown value"),
         ("drop_conv(dropout=0.1)", "unknown value"),

@@ -19,9 +19,15 @@ def test_workers_share_a_study(tmp_path, capsys):
     flags = ["--workers", "2", "--n=2", "--turns=1", f"--folder={tmp_path}", "--epochs=1"]
     study_scaling.main([f"--storage={storage}", *flags, "--architecture=keras_example"])
     assert len(pd.read_csv(tmp_path / "study_scaling.csv")) == 1
-    (log,) = tmp_path.glob("scaling-*.log")
-    assert log.read_text().count("=== scaling-") == 2  # each run once
+    logs = [log.read_text() for log in tmp_path.glob("scaling-*.log")]
+    assert len(logs) == 2 and sum(log.count("=== scaling-") for log in logs) == 2  # each run once
     assert "|         2 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flag", ["--study=x", "--output-dir=x"])
+def test_what_it_sets_itself_is_refused(flag):
+    with pytest.raises(UserError, match=r"--study|leave --output-dir out: --folder says where"):
+        study_scaling.main(["--storage=sqlite://", flag])
 
 
 def test_a_worker_that_fails_is_named_with_its_reason(tmp_path):

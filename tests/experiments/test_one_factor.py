@@ -82,10 +82,11 @@ def test_gradient_noise_is_that_of_the_gradients(settings):
         np.testing.assert_array_equal(old, new)
 
 
-def test_convergence_looks_at_the_second_half():
+def test_a_training_is_unsteady_by_what_it_loses_not_by_what_it_gains():
     values = convergence(np.array([0.5, 0.9, 0.7, 0.8, 0.81, 0.80]))
     assert values["validation % after 1 epoch"] == 50
-    assert values["unsteadiness"] == pytest.approx(100 * (0.1 + 0.01 + 0.01) / 3)
+    assert values["unsteadiness"] == pytest.approx(100 * (0.2 + 0.01) / 5)
+    assert convergence(1 - 0.3 * np.exp(-np.arange(20) / 6))["unsteadiness"] == 0
     assert np.isnan(convergence(np.array([0.5]))["unsteadiness"])
 
 
@@ -93,20 +94,22 @@ def test_convergence_looks_at_the_second_half():
 
 
 @pytest.mark.parametrize(
-    ("smaller", "larger", "expected"),
+    ("differences", "is_counted", "expected"),
     [
-        ([1, 1, 1], [2, 2, 2], "confirmed"),
-        ([2, 2, 2], [1, 1, 1], "refuted"),
-        ([1, 1, 1], [1, 1, 1], "too close to tell"),
-        ([1.0, 1.1, 0.9], [1.05, 1.2, 1.0], "too close to tell"),  # 1.2 standard errors
-        ([1.0, 1.1, 0.9], [1.2, 1.3, 1.1], "confirmed"),  # 2.4
-        ([1.2, 1.3, 1.1], [1.0, 1.1, 0.9], "refuted"),
-        ([1], [2], "confirmed"),
-        ([1, None], [2, 3], "not measured"),
+        ([1, 1, 1], True, "confirmed"),
+        ([1], True, "confirmed"),
+        ([-1, -1, -1], True, "refuted"),
+        ([0, 0, 0], True, "too close to tell"),
+        ([1], False, "one seed cannot tell"),
+        # Of three seeds, 99 % are 9.9 standard errors, which are 0.058 here.
+        ([0.4, 0.5, 0.6], False, "too close to tell"),
+        ([0.5, 0.6, 0.7], False, "confirmed"),
+        ([-0.5, -0.6, -0.7], False, "refuted"),
+        ([1, None], False, "not measured"),
     ],
 )
-def test_verdict(smaller, larger, expected):
-    assert verdict(pd.Series(smaller, dtype=float), pd.Series(larger, dtype=float)) == expected
+def test_verdict(differences, is_counted, expected):
+    assert verdict(pd.Series(differences, dtype=float), is_counted) == expected
 
 
 def test_expectations_name_rows_and_columns_that_there_are():
@@ -116,10 +119,17 @@ def test_expectations_name_rows_and_columns_that_there_are():
             assert {one.smaller, one.larger} <= names and one.column in FORMATS
 
 
-def test_expectations_of_rows_that_are_missing_are_left_out():
-    each = pd.DataFrame({"name": ["5 epochs", "20 epochs"], "training in s": [1.0, 2.0]})
-    (row,) = rows_of_expectations(each)
-    assert row["verdict"] == "confirmed" and row["expected to be less"] == "5 epochs: 1"
+def test_runs_are_compared_seed_by_seed():
+    each = pd.DataFrame(
+        {
+            "name": 3 * ["5 epochs"] + 3 * ["20 epochs"],
+            "seed": [2, 3, 4, 4, 3, 2],
+            "training in s": [10.0, 100.0, 1000.0, 1001.1, 101.0, 10.9],
+        }
+    )
+    (row,) = rows_of_expectations(each)  # those of other rows are left out
+    assert (row["factor"], row["verdict"]) == ("epochs", "confirmed")
+    assert row["expected to be less"] == "5 epochs: 370"
 
 
 # --- The program ---

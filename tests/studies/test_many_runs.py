@@ -13,7 +13,7 @@ from common.user_error import UserError
 from studies import many_runs, run_queue, same_settings
 from studies.many_runs import make_next_run, run_all
 from studies.run_queue import counting_trials, enqueue_next
-from studies.study_storage import open_study
+from studies.study_storage import StorageError, open_study
 from tests.studies.stub_worker import let_go, start_worker
 from training.backup import Backup
 
@@ -456,7 +456,7 @@ def test_copy_of_a_run_that_is_under_way_is_skipped(with_a_copy, made, seeds):
     study, _ = with_a_copy
     make_next_run(study, seeds(1))
     assert made == []
-    assert states_of(study) == [("seed 1", "RUNNING"), ("seed 1", "PRUNED")]
+    assert states_of(study) == [("seed 1", "RUNNING"), ("seed 1", "FAIL")]
 
 
 def test_copy_of_a_finished_run_is_skipped_and_counts_for_nothing(with_a_copy, made, seeds):
@@ -498,10 +498,26 @@ def test_copy_that_another_worker_takes_just_now_is_left_to_it(with_a_copy, monk
     assert states_of(study) == [("seed 1", "RUNNING"), ("seed 1", "RUNNING")]
 
 
+def test_a_database_that_fails_at_the_end_of_a_run_is_told_as_such(storage, seeds, monkeypatch):
+    """Optuna 5 then stumbles over itself, with a fault that hides the reason."""
+
+    def fail(*_arguments, **_options):
+        raise optuna.exceptions.StorageInternalError("gone")
+
+    def lose_the_database(settings, resume_folder):
+        for name in ("set_trial_user_attr", "get_trial", "set_trial_state_values"):
+            monkeypatch.setattr(optuna.storages.RDBStorage, name, fail)
+        return SimpleNamespace(metrics=metrics_of(1))
+
+    monkeypatch.setattr(many_runs, "run", lose_the_database)
+    with pytest.raises(StorageError, match="database sqlite:.* failed: gone"):
+        run_all("study", seeds(1), storage)
+
+
 def test_worker_that_finds_the_queue_empty_does_nothing(storage, made, seeds):
     study = open_study("study", storage)
     make_next_run(study, seeds(1))
-    assert made == [] and states_of(study) == [(None, "PRUNED")]
+    assert made == [] and states_of(study) == [(None, "FAIL")]
     run_all("study", seeds(1), storage)
     assert made == [1]
 

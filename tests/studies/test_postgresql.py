@@ -127,6 +127,18 @@ def test_a_server_that_cannot_be_reached_is_one_line_without_the_password():
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("postgresql+psycopg://me@here:port/x", "the storage is no URL of a database"),
+        ("postgresql+nothing://me@here/x", "a database or driver that is unknown here"),
+    ],
+)
+def test_an_url_that_cannot_be_is_one_line(url, message):
+    with pytest.raises(UserError, match=message):
+        open_study("study", url)
+
+
 def test_a_worker_gives_up_on_a_server_that_stays_away(monkeypatch, capsys):
     attempts = []
 

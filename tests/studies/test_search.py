@@ -2,6 +2,7 @@ import dataclasses
 import json
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from _00_main import make_settings
@@ -21,6 +22,16 @@ SPACE = {"batch_size": (16, 32, 64), "epochs": Range(2, 9, 1), "rotation": Range
 
 def settings_of(base, values):
     return dataclasses.replace(base, **values)
+
+
+def write_history(folder, accuracies):
+    """Write a row per epoch, each of a second."""
+    rows = [
+        {"epoch": n, "phase": "augmented", "seconds": float(n), "val_accuracy": accuracy}
+        | dict.fromkeys(("accuracy", "learning_rate", "loss", "val_loss"), 0.5)
+        for n, accuracy in enumerate(accuracies, start=1)
+    ]
+    pd.DataFrame(rows).to_csv(folder / "history.csv", index=False)
 
 
 @pytest.fixture
@@ -44,12 +55,15 @@ def trained(monkeypatch):
         saved = json.loads((resume_folder / "settings.json").read_text())["settings"]
         assert saved["rotation"] == settings.rotation
         made.append(settings)
-        for epoch in range(3):
-            accuracy = settings.rotation / 10 + epoch / 100
+        accuracies = [settings.rotation / 10 + epoch / 100 for epoch in range(4)]
+        for epoch, accuracy in enumerate(accuracies):
+            for callback in callbacks:
+                callback.on_epoch_begin(epoch)
+            write_history(resume_folder, accuracies[: epoch + 1])
             for callback in callbacks:
                 callback.on_epoch_end(epoch, {"val_accuracy": accuracy})
         return SimpleNamespace(
-            metrics={"val_accuracy": accuracy, "epochs_trained": 3, "total_seconds": 1.0}
+            metrics={"val_accuracy": accuracy, "epochs_trained": 4, "total_seconds": 1.0}
         )
 
     monkeypatch.setattr(many_runs, "run", stand_in)
@@ -97,6 +111,25 @@ def test_a_study_of_that_name_with_another_space_is_refused(storage, runs, train
     assert len(trained) == 2
 
 
+def test_a_list_is_not_made_in_a_search(storage, runs, trained):
+    run_all("study", runs(1), storage, search=Search(SPACE, settings_of))
+    with pytest.raises(UserError, match="'study' is a search. Choose another study name"):
+        run_all("study", runs(2), storage)
+
+
+def test_what_another_worker_left_does_not_narrow_what_is_searched(storage, runs, trained):
+    """Trials that nobody makes, as of an empty queue, have no values: samplers must not look."""
+    search = Search(SPACE, settings_of)
+    run_all("study", runs(6), storage, search=search)
+    study = open_study("study", storage)
+    search.enter(study)
+    many_runs.make_next_run(study, runs(6), search)  # the queue is empty
+    assert [trial.state.name for trial in study.get_trials()][-1] == "FAIL"
+    sampler = study.sampler
+    trial = study.get_trials()[0]
+    assert set(sampler.infer_relative_search_space(study, trial)) == set(SPACE)
+
+
 def test_a_study_that_was_a_list_is_no_search(storage, runs, monkeypatch):
     metrics = {"val_accuracy": 0.5, "total_seconds": 1.0}
     monkeypatch.setattr(
@@ -123,9 +156,13 @@ def test_poor_trials_are_ended_early_and_count_as_finished(storage, runs, traine
     accuracies = {label: metrics["val_accuracy"] for label, metrics in results.items()}
     whole = [value for label, value in accuracies.items() if label not in early]
     assert max(accuracies[label] for label in early) < max(whole)
-    assert all(results[label]["epochs_trained"] == 2 for label in early)  # after a warm-up epoch
-    states = {trial.state.name for trial in open_study("study", storage).get_trials()}
-    assert states == {"COMPLETE", "PRUNED"}
+    assert all(
+        results[label]["epochs_trained"] == 2 for label in early
+    )  # a warm-up epoch, and one more
+    states = [trial.state.name for trial in open_study("study", storage).get_trials()]
+    assert {*states} == {"COMPLETE", "PRUNED"} and states.count("PRUNED") == len(early)
+    folders = [results[label]["run_folder"] for label in early]
+    assert all(len(pd.read_csv(folder / "history.csv")) == 2 for folder in folders)
     shares = importances("study", storage)
     assert next(iter(shares)) == "rotation" and sum(shares.values()) == pytest.approx(1)
 
@@ -183,10 +220,19 @@ def test_further_callbacks_get_the_values_of_their_trial(storage, runs, trained)
     assert [values["rotation"] for values in seen] == [one.rotation for one in trained]
 
 
-def test_the_report_counts_epochs_and_keeps_the_best_accuracy():
-    trial = SimpleNamespace(report=lambda value, step: None, should_prune=lambda: False)
+def test_a_run_that_ends_early_counts_the_epochs_of_all_its_workers(tmp_path):
+    write_history(tmp_path, [0.6, 0.8, 0.7])
+    (tmp_path / "backup.npz").write_text("")
+    assert many_runs.metrics_so_far(tmp_path) == {
+        "ended_early": True, "val_accuracy": 0.8, "epochs_trained": 3, "total_seconds": 3.0
+    }  # fmt: skip
+    assert not (tmp_path / "backup.npz").exists()
+
+
+def test_the_report_ends_a_trial_before_its_next_epoch():
+    trial = SimpleNamespace(report=lambda value, step: None, should_prune=lambda: True)
     report = ReportToTrial(trial)
-    for epoch, accuracy in enumerate((0.5, 0.7, 0.6)):
-        report.on_epoch_end(epoch, {"val_accuracy": accuracy})
-    metrics = report.metrics()
-    assert (metrics["val_accuracy"], metrics["epochs_trained"]) == (0.7, 3)
+    report.on_epoch_begin(0)
+    report.on_epoch_end(0, {"val_accuracy": 0.5})
+    with pytest.raises(optuna.TrialPruned):
+        report.on_epoch_begin(1)

@@ -95,9 +95,9 @@ def test_file_that_is_no_database_is_one_line(tmp_path, no_pause):
         open_study("study", f"sqlite:///{tmp_path}/studies.db")
 
 
-@pytest.mark.parametrize("storage", ["studies.db", "", "nonsense://", "sqlite//x"])
+@pytest.mark.parametrize("storage", ["studies.db", "", "sqlite//x"])
 def test_what_is_no_url_of_a_database_is_one_line(storage, no_pause):
-    with pytest.raises(UserError, match="no URL of a database, such as postgresql://"):
+    with pytest.raises(UserError, match="no URL of a database, such as postgresql.psycopg://"):
         open_study("study", storage)
 
 

@@ -126,9 +126,17 @@ def chunks_of(content):
 def test_a_missing_login_is_one_line(tmp_path, monkeypatch):
     wandb = pytest.importorskip("wandb")
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    monkeypatch.setattr(type(wandb.api), "api_key", None)
+    monkeypatch.setattr(wandb, "login", lambda prompt: prompt)  # it would ask for a key
     with pytest.raises(UserError, match=r"run 'wandb login' first. Or set WANDB_MODE=offline"):
         LogToWandb("digits", {}, tmp_path)
+
+
+def test_an_unknown_mode_is_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "ofline")
+    with pytest.raises(UserError, match="no W&B run can begin: .*WANDB_MODE=offline") as caught:
+        LogToWandb("digits", {}, tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,21 @@ def cut_the_cpu_in_halves():
         )
 
 
+def count_devices(counts):
+    """Return a callback that notes on how many devices each training's weights are."""
+    import keras
+
+    def note(_logs):
+        model = callback.model
+        if keras.backend.backend() == "jax":
+            counts.append(len(model.trainable_variables[0].value.sharding.device_set))
+        else:
+            counts.append(model.distribute_strategy.num_replicas_in_sync)
+
+    callback = keras.callbacks.LambdaCallback(on_train_begin=note)
+    return callback
+
+
 def write_even_data(folder):
     """Write digits whose parts can be divided by two: 1,152 for training, 128, and 320."""
     from _01_data_loader import load_data
@@ -74,10 +89,12 @@ def main(optimizer):
             architecture="two_convolutions", epochs=2, optimizer=optimizer, figures="none",
             precision="float32", output_dir=folder,
         )  # fmt: skip
-        one = run(settings).metrics["test_loss"]
+        counts = []
+        one = run(settings, callbacks=[count_devices(counts)]).metrics["test_loss"]
         with two_devices():
-            two = run(settings).metrics["test_loss"]
+            two = run(settings, callbacks=[count_devices(counts)]).metrics["test_loss"]
     print(f"one device: {one:.6f}\ntwo devices: {two:.6f}")
+    assert counts == [1, 2], "the devices were not used"
     assert abs(one - two) < 1e-3 * one, "two devices train otherwise than one"
 
 

@@ -1,5 +1,3 @@
-from functools import partial
-
 import numpy as np
 import pytest
 from scipy import ndimage, sparse
@@ -159,7 +157,7 @@ def few(digits):
 
 
 def test_ten_labels_answer_most_images_and_results_are_kept(few, tmp_path, monkeypatch, capsys):
-    results = ten_labels.graph_results(few, 1, tmp_path, 0.9)
+    results = ten_labels.graph_results(few, 1, tmp_path)
     names = {"typical", "random 0"}
     assert results.keys() == {(kind, name) for kind in ten_labels.KINDS for name in names}
     for kind in ten_labels.KINDS:  # chance is 0.1
@@ -167,15 +165,15 @@ def test_ten_labels_answer_most_images_and_results_are_kept(few, tmp_path, monke
         assert results[kind, "typical"]["training images"] > 0.8
     assert "% of test images" in capsys.readouterr().out
     monkeypatch.setattr(ten_labels, "graph_features", None)  # nothing is computed again
-    assert ten_labels.graph_results(few, 1, tmp_path, 0.9) == results
+    assert ten_labels.graph_results(few, 1, tmp_path) == results
 
 
 def test_a_killed_program_computes_only_what_is_missing(few, tmp_path, monkeypatch):
-    results = ten_labels.graph_results(few, 1, tmp_path, 0.9)
+    results = ten_labels.graph_results(few, 1, tmp_path)
     monkeypatch.setattr(ten_labels, "answer_transductive", None)
-    for lost in ("inductive_random_0.json", "surest_0.9_random_0.npz"):
+    for lost in ("inductive_random_0.json", "answers_random_0.npz"):
         (tmp_path / lost).unlink()
-        assert ten_labels.graph_results(few, 1, tmp_path, 0.9) == results
+        assert ten_labels.graph_results(few, 1, tmp_path) == results
         assert (tmp_path / lost).exists()
 
 
@@ -185,8 +183,7 @@ def test_labels_of_unlabelled_images_shape_no_answer(few, tmp_path):
     asked = np.setdiff1d(np.arange(len(wrong)), chosen["typical"])
     wrong[asked] = (wrong[asked] + 1) % 10
     others = few._replace(y_train=wrong, y_test=(few.y_test + 1) % 10)
-    inductive = partial(ten_labels.answer_inductive, surest=1.0)
-    for answer in (ten_labels.answer_transductive, inductive):
+    for answer in (ten_labels.answer_transductive, ten_labels.answer_inductive):
         right, told_wrong = (
             answer(arrays, chosen, {"typical": tmp_path / f"{n}.json"})["typical"]
             for n, arrays in enumerate((few, others))
@@ -198,27 +195,21 @@ def test_the_inductive_graph_does_not_see_the_test_images(few, tmp_path):
     path = {"typical": tmp_path / "typical.json"}
     answers = []
     for arrays in (few, few._replace(x_test=few.x_test[:, ::-1])):
-        result = ten_labels.answer_inductive(arrays, ten_labels.ten_chosen(few, 0), path, 0.5)
+        result = ten_labels.answer_inductive(arrays, ten_labels.ten_chosen(few, 0), path)
         answers.append(result["typical"])
     assert answers[0]["training images"] == answers[1]["training images"]
     assert answers[0]["test images"] != answers[1]["test images"]
 
 
-def test_the_surest_answers_become_a_data_set(few, tmp_path):
+def test_the_graphs_answers_become_a_data_set(few, tmp_path, monkeypatch):
     flow = np.random.default_rng(0).random((600, 10), np.float32)
-    path = tmp_path / "new" / "pseudo.npz"
-    ten_labels.keep_surest(few, flow, 0.8, path)
-    with np.load(path) as data:
-        assert len(np.unique(data["x_train"], axis=0)) == pytest.approx(600 * 0.8, abs=10)
-        kept = {
-            image.tobytes(): label
-            for image, label in zip(data["x_train"], data["y_train"], strict=True)
-        }
+    monkeypatch.setattr(ten_labels, "flow_of", lambda weights, labelled: flow)
+    path = {"typical": tmp_path / "typical.json"}
+    ten_labels.answer_inductive(few, ten_labels.ten_chosen(few, 0), path)
+    with np.load(ten_labels.answers_path(tmp_path, "typical")) as data:
+        np.testing.assert_array_equal(data["x_train"], few.x_train)
+        np.testing.assert_array_equal(data["y_train"], flow.argmax(axis=1))
         np.testing.assert_array_equal(data["y_test"], few.y_test)
-    answers, margins = flow.argmax(axis=1), ten_labels.margins(flow)
-    of_seven = np.flatnonzero(answers == 7)
-    surest, least = of_seven[margins[of_seven].argmax()], of_seven[margins[of_seven].argmin()]
-    assert kept[few.x_train[surest].tobytes()] == 7 and few.x_train[least].tobytes() not in kept
 
 
 @pytest.mark.parametrize(
@@ -234,7 +225,7 @@ def test_the_surest_answers_become_a_data_set(few, tmp_path):
 def test_a_damaged_result_is_told_in_one_line(few, tmp_path, content, message):
     (tmp_path / "transductive_typical.json").write_text(content)
     with pytest.raises(UserError, match=message) as caught:
-        ten_labels.graph_results(few, 0, tmp_path, 0.9)
+        ten_labels.graph_results(few, 0, tmp_path)
     assert "\n" not in str(caught.value)
     assert "transductive_typical.json" in str(caught.value)
 

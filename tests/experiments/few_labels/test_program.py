@@ -146,7 +146,10 @@ def test_tables_and_figure_hold_every_training_and_nothing_is_made_twice(
     with Image.open(tmp_path / "few_labels.png") as figure:
         assert figure.width > 900
     assert (tmp_path / "few_labels_ten.md").read_text() in capsys.readouterr().out
-    monkeypatch.setattr(program, "PROJECT_DIR", tmp_path)
+    monkeypatch.setattr("studies.tables.PROJECT_DIR", tmp_path)
+    with pytest.raises(UserError, match="for the documented results: leave out --architecture"):
+        program.main([*arguments, "--write-docs"])
+    monkeypatch.setattr(program, "check_documented", lambda *_: None)
     program.main([*arguments, "--write-docs"])
     assert len(stand_in) == 12 + 4
     in_docs = pd.read_csv(tmp_path / "docs" / "results" / "few_labels.csv")
@@ -202,7 +205,6 @@ def test_twenty_images_of_each_class_are_trained_on_for_real(tmp_path, monkeypat
         (["--epochs=0"], "epochs must be a positive whole number"),
         (["--validate", "--write-docs"], "--write-docs needs all parts, on test images"),
         (["--parts", "graph", "--write-docs"], "--write-docs needs all parts"),
-        (["--surest=1.1"], "--surest must be above 0 and at most 1, got 1.1"),
         (["--per-class", "1", "900", "--parts", "curve"], "900 labels per class cannot be had"),
     ],
 )
