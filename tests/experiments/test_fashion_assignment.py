@@ -84,7 +84,8 @@ def test_recipes_for_clothes_mirror_and_do_not_turn_and_the_long_one_covers():
         assert (
             settings.flip == 0.5
             and settings.erase == erase
-            and settings.shift * 28 == pytest.approx(2, 0.01)
+            and settings.shift * 28 == pytest.approx(1, 0.01)
+            and settings.architecture == "fashion_cnn"
         )
         assert settings.rotation == settings.zoom == settings.shear == settings.pen == 0
         assert settings.average_flips and not settings.early_stopping_enabled
