@@ -7,8 +7,8 @@
 Begin with `layers.py`: every layer is a small class with a forward and a backward pass. Then
 `losses.py`, `network.py`, `optimizers.py` and `training.py`: that is all there is to learning.
 
-Four networks are those of a document by a student who wrote them from scratch, with sigmoids as
-hidden units: a squared error (1), softmax and cross-entropy (2), a falling rate (3), a third layer
+Four networks are those of a student who wrote them from scratch (hermanha-ml, of the course
+INDA25PlusPlus), with sigmoids as hidden units: a squared error (1), softmax and cross-entropy (2), a falling rate (3), a third layer
 (4). They were trained image by image, and so they are here with `--as-published`. Else, 100 images
 make one step together, the sum of their 100 steps, in float32 instead of float64. Network 5 adds
 what else helps dense layers, all of it together: ReLU and its first weights, width, dropout, Adam,

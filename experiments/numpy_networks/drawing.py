@@ -20,7 +20,7 @@ def draw(histories: Mapping[str, list[dict[str, Any]]], networks: Mapping[str, N
     """Return the figure as the content of a PNG file.
 
     Args:
-        histories: by name, a row per epoch, with `loss` and `judge_loss`.
+        histories: by name, a row per epoch, with `loss` and `evaluation_loss`.
         networks: by the same names, each with a Dense layer first.
     """
     import matplotlib.pyplot as plt
@@ -47,7 +47,11 @@ def draw_losses(
         epochs = [row["epoch"] for row in history]
         panel.plot(epochs, [row["loss"] for row in history], "-", color=BLUE, label="training")
         panel.plot(
-            epochs, [row["judge_loss"] for row in history], "--", color=ORANGE, label="validation"
+            epochs,
+            [row["evaluation_loss"] for row in history],
+            "--",
+            color=ORANGE,
+            label="validation",
         )
         panel.set(title=name, xlabel="epoch", ylabel=LOSS_NAMES[networks[name].loss_name])
         panel.title.set_fontsize(10)

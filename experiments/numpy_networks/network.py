@@ -49,7 +49,7 @@ class Network:
         for layer in reversed(self.layers[self.first :]):
             gradient = layer.backward(gradient)
 
-    def learn(self, images: np.ndarray, labels: np.ndarray) -> float:
+    def forward_backward(self, images: np.ndarray, labels: np.ndarray) -> float:
         """Make both passes for a batch; the gradients are then in the layers. Return the loss.
 
         Args:

@@ -16,11 +16,12 @@ from threadpoolctl import threadpool_limits
 from common.data import Arrays, sha256_of
 from common.safe_files import read_json, write_json, writing
 from experiments.numpy_networks.recipes import Recipe
-from experiments.numpy_networks.training import Data, judge, train
+from experiments.numpy_networks.training import Data, evaluate, train
 from experiments.numpy_networks.weights_file import save
 from studies.progress import describe_duration
 
 VALIDATION_SHARE = 6  # the last sixth of the training images: 10,000 of MNIST's
+PROGRAM = 2  # raise it when a change of the code changes results: kept ones are then made again
 LINE_EVERY = 30  # seconds, at least, between two lines of one training
 
 
@@ -31,8 +32,8 @@ class Training(NamedTuple):
     how: str  # per image, or mini-batches
     recipe: Recipe
     seed: int
-    is_final: bool  # on all training images, judged by the test images at the end; else on the
-    # first five sixths, judged by the last sixth after each epoch: to choose, and for the curves
+    is_final: bool  # on all training images, evaluated on the test images at the end; else on the
+    # first five sixths, evaluated on the last sixth after each epoch: to choose, and for the curves
 
 
 def file_of(training: Training, folder: Path) -> Path:
@@ -60,11 +61,11 @@ def finished(training: Training, data_hash: str, folder: Path) -> dict[str, Any]
 def made_of(training: Training, data_hash: str) -> dict[str, Any]:
     """Return, as JSON has it, what must be the same for results to be those of a training."""
     recipe = json.loads(json.dumps(dataclasses.asdict(training.recipe)))
-    return {"recipe": recipe, "seed": training.seed, "data": data_hash}
+    return {"program": PROGRAM, "recipe": recipe, "seed": training.seed, "data": data_hash}
 
 
 def data_for(training: Training, arrays: Arrays) -> Data:
-    """Return the images that a training sees, and those that judge it, in rows of 784."""
+    """Return the images that a training sees, and those that it is evaluated on, in rows of 784."""
     images, labels = arrays.x_train.reshape(len(arrays.x_train), -1), arrays.y_train
     if training.is_final:
         return Data(images, labels, arrays.x_test.reshape(len(arrays.x_test), -1), arrays.y_test)
@@ -84,8 +85,8 @@ def make(training: Training, arrays: Arrays, folder: Path) -> dict[str, Any]:
         for network, row in train(training.recipe, data, training.seed):
             is_last = row["epoch"] == training.recipe.epochs
             if is_last or not training.is_final:  # the test images are read once, at the end
-                judged = judge(network, data.judge_images, data.judge_labels)
-                row |= {f"judge_{name}": value for name, value in judged.items()}
+                evaluated = evaluate(network, data.evaluation_images, data.evaluation_labels)
+                row |= {f"evaluation_{name}": value for name, value in evaluated.items()}
             history.append(row)
             if is_last:
                 save(network, file)
@@ -94,7 +95,7 @@ def make(training: Training, arrays: Arrays, folder: Path) -> dict[str, Any]:
                 tell(training, row, told - started)
     result = {
         "made of": made_of(training, sha256_of(*arrays)),
-        "accuracy": history[-1]["judge_accuracy"],
+        "accuracy": history[-1]["evaluation_accuracy"],
         "cpu_seconds": sum(row["cpu_seconds"] for row in history),
         "history": history,
     }

@@ -63,9 +63,9 @@ def seed_rows(results: Results) -> list[dict[str, Any]]:
             "network": one.name,
             "trained": one.how,
             "seed": one.seed,
-            "judged by": "test" if one.is_final else "validation",
+            "evaluated on": "test" if one.is_final else "validation",
             "accuracy": result["accuracy"],
-            "loss": result["history"][-1]["judge_loss"],
+            "loss": result["history"][-1]["evaluation_loss"],
             "cpu_seconds": result["cpu_seconds"],
         }
         for one, result in results.items()

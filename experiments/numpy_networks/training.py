@@ -16,12 +16,12 @@ SIDE = 28
 
 
 class Data(NamedTuple):
-    """What a training sees, and what it is judged by: images uint8 (n, 784), labels (n,)."""
+    """What a training sees, and what it is evaluated on: images uint8 (n, 784), labels (n,)."""
 
     images: np.ndarray
     labels: np.ndarray
-    judge_images: np.ndarray  # validation images, or the test images
-    judge_labels: np.ndarray
+    evaluation_images: np.ndarray  # validation images, or the test images
+    evaluation_labels: np.ndarray
 
 
 def train(recipe: Recipe, data: Data, seed: int) -> Iterator[tuple[Network, dict[str, Any]]]:
@@ -41,7 +41,9 @@ def train(recipe: Recipe, data: Data, seed: int) -> Iterator[tuple[Network, dict
         for step in range(n_steps):
             batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             images = shifted(data.images[batch], recipe.shift, rng)
-            losses.append(network.learn(scaled(images, network.dtype), data.labels[batch]))
+            losses.append(
+                network.forward_backward(scaled(images, network.dtype), data.labels[batch])
+            )
             optimizer.step(network, rate_at(recipe, epoch, step / n_steps))
         row = {"epoch": epoch + 1, "loss": float(np.mean(losses))}
         yield network, {**row, "cpu_seconds": time.process_time() - started}
@@ -73,7 +75,7 @@ def shifted(images: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarr
     return views[np.arange(n), down, across].reshape(n, -1)
 
 
-def judge(network: Network, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def evaluate(network: Network, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Return loss and accuracy, in [0, 1], on images (n, 784)."""
     starts = range(0, len(images), 1000)
     outputs = np.concatenate(

@@ -15,7 +15,7 @@ from experiments.numpy_networks.network import Network
 from experiments.numpy_networks.optimizers import Adam, GradientDescent
 from experiments.numpy_networks.recipes import BATCHES, BEYOND, PER_IMAGE, Recipe
 from experiments.numpy_networks.runs import Training, data_for, file_of
-from experiments.numpy_networks.training import judge, rate_at, shifted, train
+from experiments.numpy_networks.training import evaluate, rate_at, shifted, train
 from experiments.numpy_networks.weights_file import load, save
 
 SPECS = (("Dense", 784, 12), ("Sigmoid",), ("Dense", 12, 10))
@@ -58,10 +58,10 @@ def test_a_batch_makes_the_sum_of_the_steps_of_its_images(small):
     before = [parameter.copy() for parameter, _ in network.parameters_and_gradients()]
     sums = [np.zeros_like(parameter) for parameter in before]
     for k in range(n):
-        network.learn(images[k : k + 1], labels[k : k + 1])
+        network.forward_backward(images[k : k + 1], labels[k : k + 1])
         for total, (_, gradient) in zip(sums, network.parameters_and_gradients(), strict=True):
             total += 0.01 * gradient
-    network.learn(images, labels)
+    network.forward_backward(images, labels)
     GradientDescent().step(network, rate_at(recipe, 0, 0))
     for parameter, old, total in zip(
         network.named_parameters().values(), before, sums, strict=True
@@ -82,7 +82,7 @@ def test_it_learns_to_read(name, floor, digits):
     recipe = {"one cycle": tricks}.get(name) or replace(BATCHES[name], epochs=15, deviation=None)
     network, _ = trained(recipe, digits)
     images = digits.x_test.reshape(len(digits.x_test), -1)
-    assert judge(network, images, digits.y_test)["accuracy"] > floor
+    assert evaluate(network, images, digits.y_test)["accuracy"] > floor
 
 
 def test_a_small_convolutional_network_learns(small):
@@ -104,7 +104,7 @@ def test_equal_seeds_give_equal_weights(recipe, small):
 
 def test_adams_first_step_is_the_rate_in_the_direction_of_each_gradient():
     network = Network(SPECS, "SoftmaxCrossEntropy", Maker(np.random.default_rng(0), "float64", 1))
-    network.learn(np.random.default_rng(1).random((5, 784)), np.arange(5))
+    network.forward_backward(np.random.default_rng(1).random((5, 784)), np.arange(5))
     before = {name: array.copy() for name, array in network.named_parameters().items()}
     signs = [np.sign(gradient) for _, gradient in network.parameters_and_gradients()]
     sizes = [np.abs(gradient) for _, gradient in network.parameters_and_gradients()]
@@ -138,10 +138,10 @@ def test_shifts_move_images_and_lose_nothing_of_the_middle():
 
 def test_validation_images_are_the_last_and_never_the_test_images(small):
     data = data_for(Training("", "", QUICK, 0, False), small)
-    assert len(data.images) == 250 and len(data.judge_images) == 50
-    assert (data.judge_images == small.x_train[250:].reshape(50, -1)).all()
+    assert len(data.images) == 250 and len(data.evaluation_images) == 50
+    assert (data.evaluation_images == small.x_train[250:].reshape(50, -1)).all()
     final = data_for(Training("", "", QUICK, 0, True), small)
-    assert len(final.images) == 300 and len(final.judge_labels) == len(small.y_test)
+    assert len(final.images) == 300 and len(final.evaluation_labels) == len(small.y_test)
 
 
 # --- The file of weights ------------------------------------------------------------------------
@@ -295,11 +295,11 @@ def test_the_program_trains_writes_and_goes_on(stand_ins, tmp_path, capsys, monk
     assert table["trained"].tolist() == ["per image", "mini-batches"] * 4 + ["mini-batches"] * 2
     assert (tmp_path / "numpy_networks.md").read_text() in printed
     raw = pd.read_csv(tmp_path / "numpy_networks_seeds.csv")
-    mean = raw[(raw["judged by"] == "test") & (raw["network"] == table["network"][0])]
+    mean = raw[(raw["evaluated on"] == "test") & (raw["network"] == table["network"][0])]
     per_image = mean[mean["trained"] == "per image"]["accuracy"].mean()
     assert table["test %"][0] == pytest.approx(100 * per_image)
     curves = pd.read_csv(tmp_path / "numpy_networks_epochs.csv")
-    assert len(curves) == 6 * 2 and curves["judge_loss"].notna().all()
+    assert len(curves) == 6 * 2 and curves["evaluation_loss"].notna().all()
     with Image.open(tmp_path / "numpy_networks.png") as figure:
         assert figure.width > 1000
 
@@ -369,4 +369,4 @@ def test_mini_batches_reach_the_published_accuracy():
     arrays = load_data("mnist")
     network, _ = trained(BATCHES["2 softmax, cross-entropy"], arrays)
     images = arrays.x_test.reshape(len(arrays.x_test), -1)
-    assert judge(network, images, arrays.y_test)["accuracy"] > 0.975
+    assert evaluate(network, images, arrays.y_test)["accuracy"] > 0.975
