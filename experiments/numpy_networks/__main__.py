@@ -8,18 +8,18 @@ Begin with `layers.py`: every layer is a small class with a forward and a backwa
 `losses.py`, `network.py`, `optimizers.py` and `training.py`: that is all there is to learning.
 
 Four networks are those of a student who wrote them from scratch (hermanha-ml, of the course
-INDA25PlusPlus), with sigmoids as hidden units: a squared error (1), softmax and cross-entropy (2), a falling rate (3), a third layer
-(4). They were trained image by image, and so they are here with `--as-published`. Else, 100 images
-make one step together, the sum of their 100 steps, in float32 instead of float64. Network 5 adds
-what else helps dense layers, all of it together: ReLU and its first weights, width, dropout, Adam,
-a rate that rises and falls, shifts by a pixel. Network 6 is a small convolutional one. Final
-networks learn from all 60,000 training images; the column of validation and the curves belong to
-one more training, on the first 50,000.
+INDA25PlusPlus), with sigmoids as hidden units: a squared error (1), softmax and cross-entropy (2),
+a falling rate (3), a third layer (4). They were trained image by image, and so they are here with
+`--as-published`. Else, 100 images make one step together, the sum of their 100 steps, in float32
+instead of float64. Network 5 adds what else helps dense layers, all of it together: ReLU and its
+first weights, width, dropout, Adam, a rate that rises and falls, shifts by a pixel. Network 6 is a
+small convolutional one. Final networks learn from all 60,000 training images; the column of
+validation and the curves belong to one more training, on the first 50,000.
 
 It keeps each training that is finished in `runs/numpy_networks/`, and started again, it goes on
-with the next one; after a change of the code, choose another `--folder`. It ends, after 20 minutes
-on one core, with a table, of which this is a part: means and standard deviations of three seeds on
-the 10,000 test images, and how many times as fast an epoch is as image by image.
+with the next one. It ends, after 20 minutes on one core, with a table, of which this is a part:
+means and standard deviations of three seeds on the 10,000 test images, and how many times as fast
+an epoch is as image by image.
 
     network                     test %         published %   times as fast
     1 sigmoid, squared error    93.35 ± 0.11   93.36         20.7
