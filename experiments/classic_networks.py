@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from _00_main import make_settings
 from common.command_line import run_program
 from figures.screen import our_style, without_screen
-from figures.style import BLUE, LIGHT_GREY, ORANGE
+from figures.style import BLUE, GREEN, GREY, LIGHT_GREY, ORANGE
 from studies.comparison import Entry, compare
 
 NAME = "classic_networks"
@@ -38,6 +38,7 @@ NETWORKS = {  # as the table calls them -> architecture
     "ResNet-20": "resnet20",
     "ours": "fast_cnn",
 }
+STYLES = ((BLUE, "o"), (GREEN, "s"), (GREY, "D"), (BLUE, "^"), (GREEN, "v"), (ORANGE, "*"))
 N_SEEDS = 3
 COSTS = {  # column of the table -> axis
     "parameters": "parameters",
@@ -66,20 +67,25 @@ def list_entries(changes: Mapping[str, Any]) -> list[Entry]:
 def draw_costs(table: pd.DataFrame) -> Figure:
     """Return a figure of test errors against each of the costs, both on logarithmic axes."""
     errors = 100 - table["test accuracy in %"]
-    deviation = table.get("standard deviation")
+    deviation = table.get("standard deviation", 0 * errors).fillna(0)
     with without_screen(), our_style():
         figure, panels = plt.subplots(
-            1, len(COSTS), figsize=(11, 4), layout="constrained", sharey=True
+            1, len(COSTS), figsize=(11, 4.4), layout="constrained", sharey=True
         )
         for panel, (column, label) in zip(panels, COSTS.items(), strict=True):
-            colours = [ORANGE if name == "ours" else BLUE for name in table["name"]]
-            panel.errorbar(table[column], errors, deviation, fmt="none", ecolor=LIGHT_GREY)
-            panel.scatter(table[column], errors, c=colours, zorder=3)
-            for name, cost, error in zip(table["name"], table[column], errors, strict=True):
-                panel.annotate(name, (cost, error), xytext=(5, 5), textcoords="offset points")
+            for row, (colour, marker) in enumerate(STYLES[: len(table)]):
+                panel.errorbar(
+                    table.loc[row, column], errors[row], deviation[row],
+                    color=colour, marker=marker, markersize=9, ecolor=LIGHT_GREY, linestyle="",
+                    label=table.loc[row, "name"],
+                )  # fmt: skip
             panel.set(xscale="log", yscale="log", xlabel=label)
-            panel.margins(x=0.25, y=0.15)
+            panel.margins(x=0.15, y=0.15)
             panel.grid(color=LIGHT_GREY, linewidth=0.6)
+        figure.legend(
+            *panels[0].get_legend_handles_labels(),
+            loc="outside lower center", ncols=len(table), frameon=False,
+        )  # fmt: skip
         panels[0].set_ylabel("test errors in %")
         panels[0].yaxis.set_major_formatter("{x:g}")
         panels[0].yaxis.set_minor_formatter("{x:g}")
