@@ -11,6 +11,7 @@ The first axis of all inputs and outputs is the image. One image alone is a batc
 """
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -177,7 +178,7 @@ class Conv2D(Layer):
         windows = np.lib.stride_tricks.sliding_window_view(inputs, window, axis=(1, 2))
         self.map_shape = windows.shape[:3]
         # ... but here: a row per window, its numbers in the order of the weights.
-        self.rows = windows.transpose(0, 1, 2, 4, 5, 3).reshape(np.prod(self.map_shape), -1)
+        self.rows = windows.transpose(0, 1, 2, 4, 5, 3).reshape(math.prod(self.map_shape), -1)
         weights = self.parameters["weights"]
         outputs = self.rows @ weights.reshape(-1, weights.shape[-1])
         outputs += self.parameters["bias"]
