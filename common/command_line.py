@@ -14,7 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.recipes import RECIPES
+from common.recipes import FOR_USERS
 from common.settings import Settings
 from common.streams import finish_streams, tolerant_streams
 from common.user_error import UserError, unknown_name
@@ -100,7 +100,8 @@ def make_parser(description: str | None, defaults: Settings) -> Parser:
     # Who reads the help knows --help: its line is one of the few that a screen has.
     parser = Parser(description, usage=usage, argument_default=argparse.SUPPRESS, add_help=False)
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
-    parser.add_argument("--recipe", metavar="NAME", help=", ".join(RECIPES))
+    names = f"{', '.join(FOR_USERS)}; others: common/recipes.py"
+    parser.add_argument("--recipe", metavar="NAME", help=names)
     parser.add_argument(
         "--resume", type=Path, metavar="RUN_FOLDER", help="go on with an interrupted run"
     )

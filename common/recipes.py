@@ -181,6 +181,10 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
+# What --help names; the others are those of published networks, to compare with.
+FOR_USERS = ("default", "best", "robust", "tiny", "speedrun_995", "speedrun_990", "fashion")
+
+
 def recipe_changes(name: str) -> dict[str, Any]:
     """Return what a recipe changes.
 

@@ -28,7 +28,8 @@ def draw_curves(comparison: Comparison) -> Figure:
                     draw_curve(panel, accuracies_of(entries[name], comparison), name, *style)
             panel.set_title(factor)
             panel.grid(color=LIGHT_GREY, linewidth=0.6)
-            panel.legend(frameon=False, loc="lower right")
+            if panel.lines:  # --only may leave none
+                panel.legend(frameon=False, loc="lower right")
         figure.supxlabel("epoch")
         figure.supylabel("validation accuracy in %")
     return figure

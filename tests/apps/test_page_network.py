@@ -40,7 +40,7 @@ def assert_same(model, images):
     np.testing.assert_allclose(predict(convert(model), x), expected, atol=1e-5)
 
 
-BRANCHED = ("googlenet", "resnet20")  # the page knows layers in a row
+BRANCHED = ("fashion_cnn", "googlenet", "resnet20")  # the page knows layers in a row
 
 
 @pytest.mark.parametrize("name", sorted({*ARCHITECTURES} - {"tiny", *BRANCHED}))

@@ -65,6 +65,6 @@ def test_a_dry_run_draws_nothing(tmp_path, monkeypatch):
 
 def test_a_comparison_trains_for_real(tmp_path, monkeypatch):
     tiny = make_tiny_settings(tmp_path)
-    entries = [comparison.Entry("tiny", tiny, n=2)]
+    entries = [comparison.Entry("tiny", tiny, n=1)]
     result = comparison.compare("name", "", [f"--folder={tmp_path}"], lambda changes: entries)
     assert result.table.loc[0, "epochs"] == 3 and result.table.loc[0, "test accuracy in %"] > 20

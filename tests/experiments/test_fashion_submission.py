@@ -304,7 +304,9 @@ def test_the_token_is_in_nothing_that_is_printed_logged_or_written(
     code = run_program(program.main, [*flags, "--timeout=0.2"])
     printed = capfd.readouterr()
     assert code == (0 if "message" in str(answer) else 2)
-    assert len(printed.err.splitlines()) == (0 if code == 0 else 1)
+    # TensorFlow may tell its makers something first.
+    told = [line for line in printed.err.splitlines() if not re.match(r"[EWI]\d{4} ", line)]
+    assert len(told) == (0 if code == 0 else 1)
     if isinstance(answer, tuple):
         assert assignment.submitted == [] and "[token]" in printed.out + printed.err
     for text in (printed.out, printed.err, caplog.text):

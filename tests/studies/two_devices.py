@@ -86,7 +86,7 @@ def main(optimizer):
     with tempfile.TemporaryDirectory() as folder:
         settings = make_settings(
             "one_factor", dataset="custom", data_dir=write_even_data(Path(folder)), val_size=0.1,
-            architecture="two_convolutions", epochs=2, optimizer=optimizer, figures="none",
+            architecture="two_convolutions", epochs=1, optimizer=optimizer, figures="none",
             precision="float32", output_dir=folder,
         )  # fmt: skip
         counts = []
