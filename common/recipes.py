@@ -106,7 +106,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "shift": 0.1,
         "shear": 0.0,
     },
-    # Fashion-MNIST in a quarter of an hour on two CPU cores, and by five networks in two hours.
+    # Fashion-MNIST in a quarter of an hour on two CPU cores, and by five networks in three hours.
     "fashion": FASHION,
     # Covering parts of the images costs accuracy in short training (docs/log.md), and gains some in
     # 300 epochs: Zhong et al., arXiv 1708.04896. This is between the two.
