@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from _00_main import make_settings
-from common.recipes import RECIPES
+from common.recipes import FOR_USERS, RECIPES
 from common.settings import (
     OPTIMIZER_NAMES,
     PLACE_NAMES,
@@ -129,6 +129,10 @@ def test_the_optimizers_exist():
 
 
 # --- Recipes ---
+
+
+def test_help_names_recipes_that_there_are():
+    assert {*FOR_USERS} <= {*RECIPES}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
