@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 from types import SimpleNamespace
 
@@ -37,8 +38,10 @@ def write_history(folder, accuracies):
 
 @pytest.fixture(autouse=True)
 def few_trials(monkeypatch):
-    """Let the search draw and end trials by what they are sooner."""
+    """Let the search draw and end trials by what they are sooner, and the same in each test run."""
     monkeypatch.setattr(search_module, "FIRST_TRIALS", 3)
+    seeded = functools.partial(optuna.samplers.TPESampler, seed=0)
+    monkeypatch.setattr(optuna.samplers, "TPESampler", seeded)
 
 
 @pytest.fixture
@@ -147,6 +150,28 @@ def test_a_study_that_was_a_list_is_no_search(storage, runs, monkeypatch):
         run_all("study", runs(2), storage, search=Search(SPACE, settings_of))
 
 
+# --- What came out ---
+
+
+def test_what_the_accuracy_depends_on_is_important(storage):
+    study = open_study("study", storage)
+    distributions = {
+        "rotation": optuna.distributions.FloatDistribution(0, 1),
+        "batch_size": optuna.distributions.CategoricalDistribution((16, 32)),
+    }
+    for tenth in range(10):
+        for batch_size in (16, 32):
+            values = {"rotation": tenth / 10, "batch_size": batch_size}
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params=values, distributions=distributions, value=values["rotation"]
+                )
+            )
+    shares = importances("study", storage)
+    assert list(shares) == ["rotation", "batch_size"]
+    assert shares["rotation"] > 0.95 and sum(shares.values()) == pytest.approx(1)
+
+
 # --- The trials ---
 
 
@@ -170,8 +195,6 @@ def test_poor_trials_are_ended_early_and_count_as_finished(storage, runs, traine
     assert {*states} == {"COMPLETE", "PRUNED"} and states.count("PRUNED") == len(early)
     folders = [results[label]["run_folder"] for label in early]
     assert all(len(pd.read_csv(folder / "history.csv")) == 2 for folder in folders)
-    shares = importances("study", storage)
-    assert next(iter(shares)) == "rotation" and sum(shares.values()) == pytest.approx(1)
 
 
 def test_a_diverged_trial_does_not_end_the_search(storage, runs, monkeypatch, capsys):
