@@ -59,7 +59,7 @@ def parse_command_line(arguments: list[str]) -> Namespace:
     Raises:
         UserError: an unknown flag, or one without its value.
     """
-    parser = Parser(__doc__, prog="python -m apps.draw_a_digit")
+    parser = Parser(__doc__)
     parser.add_argument(
         "--model",
         type=Path,

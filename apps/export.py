@@ -73,7 +73,7 @@ def parse_command_line(arguments: list[str]) -> Namespace:
     Raises:
         UserError: an unknown flag or format, or a flag that the format does not have.
     """
-    parser = Parser(__doc__, prog="python -m apps.export")
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("--format", required=True, choices=tuple(OUTPUTS), help="what to write")
     add(

@@ -128,7 +128,7 @@ def load_keras_model(
     except Exception as error:
         raise UserError(f"{path} cannot be loaded: {_why_not_loaded(error)}") from error
     if problem := _problem_of(model, image_shapes):
-        raise UserError(f"{path} holds no classifier of digits: {problem}.")
+        raise UserError(f"{path} holds no classifier of such images: {problem}.")
     return model
 
 

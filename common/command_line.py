@@ -27,11 +27,13 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are UserErrors, so that all errors look alike.
 
     It takes no abbreviations: several programs pass the flags that they do not know on to another
-    parser. Its help keeps the line breaks of the description, which is None under `python -OO`.
+    parser. Its help keeps the line breaks of the description, which is None under `python -OO`, and
+    names the program as it was called, `python -m` included (argparse does so from Python 3.14).
     What has `type=Path` refuses an empty text, which pathlib would take for the working directory.
     """
 
     def __init__(self, description: str | None, **options: Any):
+        options.setdefault("prog", _program_called())
         super().__init__(
             description=description,
             allow_abbrev=False,
@@ -71,6 +73,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> typing.NoReturn:
         """Raise what argparse would print over several lines."""
         raise UserError(f"{message}. See --help.")
+
+
+def _program_called() -> str | None:
+    """Return the program that runs, if `python -m` has called it; else None."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return None if spec is None else f"python -m {spec.name.removesuffix('.__main__')}"
 
 
 def _path(text: str) -> Path:

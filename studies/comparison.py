@@ -88,7 +88,7 @@ def compare(
 
 def comparison_parser(description: str | None, name: str) -> Parser:
     """Return the parser of a program that compares; the arguments are those of `compare`."""
-    parser = Parser(description, prog=f"python -m experiments.{name}")
+    parser = Parser(description)
     parser.add_argument("--n", type=int, help="seeds of each (default: as the table in docs has)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these rows")
     parser.add_argument("--dry-run", action="store_true", help="list the runs and what they cost")

@@ -64,6 +64,7 @@ def run_all(
     storage: str | None = None,
     heartbeat_seconds: int = HEARTBEAT_SECONDS,
     search: "Search | None" = None,
+    show_best: bool = True,
 ) -> dict[str, dict[str, Any]]:
     """Make all runs that are not made yet, and return the metrics of all.
 
@@ -76,6 +77,8 @@ def run_all(
         heartbeat_seconds: how often a worker gives a sign of life. A killed worker's run is taken
             up by another after MISSED_HEARTBEATS of them.
         search: how each run varies its settings; None: not at all.
+        show_best: whether the progress names the run with the highest validation accuracy. Of runs
+            that learn from different images, it would compare what cannot be compared.
 
     Returns:
         By label, the content of metrics.json and the run folder. Of a run that a search ended
@@ -91,7 +94,7 @@ def run_all(
     while True:
         started = time.monotonic()
         try:
-            return work_on(study, runs, storage, heartbeat_seconds, search)
+            return work_on(study, runs, storage, heartbeat_seconds, search, show_best)
         except StorageError as error:
             lasted = time.monotonic() - started > RECONNECTIONS * LOOK_AGAIN_SECONDS
             attempts = 1 if lasted else attempts + 1
@@ -107,6 +110,7 @@ def work_on(
     storage: str,
     heartbeat_seconds: int,
     search: "Search | None",
+    show_best: bool,
 ) -> dict[str, dict[str, Any]]:
     """Make all runs that are not made yet, and return the metrics of all; see `run_all`."""
     with storage_errors(storage):
@@ -119,7 +123,7 @@ def work_on(
         runs = in_precision_of(study, runs)
         while True:
             check_settings(study, runs)  # each time: another worker may have queued others
-            show_progress(progress_of(study, runs))
+            show_progress(progress_of(study, runs, show_best))
             results = finished_runs(study, runs)
             if len(results) == len(runs):
                 return results
@@ -311,11 +315,14 @@ def vouch_for_running(study: "optuna.Study") -> None:
             study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
 
 
-def progress_of(study: "optuna.Study", runs: Mapping[str, Settings]) -> Progress:
+def progress_of(
+    study: "optuna.Study", runs: Mapping[str, Settings], show_best: bool = True
+) -> Progress:
     """Return how far the study is."""
     results = finished_runs(study, runs)
     n_running = len(labels_in_state(study, "RUNNING"))
-    best = max(results, key=lambda label: results[label]["val_accuracy"], default=None)
+    ranked = results if show_best else {}
+    best = max(ranked, key=lambda label: ranked[label]["val_accuracy"], default=None)
     seconds = [metrics["total_seconds"] for metrics in results.values()]
     return Progress(
         study.study_name,

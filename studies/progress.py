@@ -15,7 +15,7 @@ class Progress(NamedTuple):
     n_done: int
     n_runs: int
     seconds_left: float | None  # None: nothing is finished yet to estimate it from
-    best_label: str | None  # of the run with the highest validation accuracy so far
+    best_label: str | None  # of the run with the highest validation accuracy so far, or not shown
     best_accuracy: float | None  # of that run on its validation images, in [0, 1]
 
 

@@ -1,6 +1,6 @@
 """The flags that a program passes on to the settings of its runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from _00_main import make_settings
 from common.command_line import Flags, make_parser, parse_flags
@@ -8,13 +8,16 @@ from common.settings import PLACE_NAMES
 from common.user_error import UserError
 
 
-def parse_changes(arguments: Iterable[str], set_here: Iterable[str], reason: str) -> Flags:
+def parse_changes(
+    arguments: Iterable[str], set_here: Mapping[str, str] | Iterable[str], reason: str = ""
+) -> Flags:
     """Return what flags say of the settings of many runs.
 
     Args:
         arguments: those that the program does not take itself.
-        set_here: names of settings, or "recipe", that the program sets for each run.
-        reason: what it sets them to; ends the error's line.
+        set_here: names of settings, or "recipe", that the program sets for each run; or why, by
+            name.
+        reason: why it sets all of them; ends the error's line.
 
     Raises:
         UserError: an unknown flag, one of `set_here`, or --resume.
@@ -28,7 +31,8 @@ def parse_changes(arguments: Iterable[str], set_here: Iterable[str], reason: str
     given = {*flags.changes, *(["recipe"] if flags.recipe is not None else [])}
     for name in set_here:
         if name in given:
-            raise UserError(f"leave --{name.replace('_', '-')} out: {reason}.")
+            why = set_here[name] if isinstance(set_here, Mapping) else reason
+            raise UserError(f"leave --{name.replace('_', '-')} out: {why}.")
     return flags
 
 

@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -90,25 +91,70 @@ def call_in_new_process(label: str, function: TimedFunction, argument: Any) -> d
     Raises:
         UserError: the function raised one, or its process failed (its traceback is printed).
     """
+    ((_, result),) = call_in_new_processes(function, {label: argument}, n_workers=1)
+    return result
+
+
+def call_in_new_processes(
+    function: TimedFunction, arguments: Mapping[str, Any], n_workers: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield label and result of each call, in the order in which they are finished.
+
+    The end of the iteration, by an error or by Ctrl-C, too, ends all processes.
+
+    Args:
+        function: called as `function(argument, process_started)`, each time in a new process.
+        arguments: by label.
+        n_workers: at most so many processes at the same time.
+
+    Raises:
+        UserError: the function raised one, or its process failed (its traceback is printed).
+    """
+    waiting = list(arguments.items())
+    running: dict[Any, tuple[str, SpawnProcess]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < n_workers:
+                label, argument = waiting.pop(0)
+                receiver, process = _start_process(function, argument)
+                running[receiver] = label, process
+            for receiver in wait(list(running)):
+                outcome = _receive(receiver)
+                label, process = running.pop(receiver)
+                process.join()
+                yield label, _checked(label, outcome, process.exitcode)
+    finally:
+        for _, process in running.values():
+            process.terminate()
+            process.join()
+
+
+def _start_process(function: TimedFunction, argument: Any) -> tuple[Connection, SpawnProcess]:
+    """Return what will receive the result of a call, and the process that makes it."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process_started = time.monotonic()
-    arguments = (sender, function, argument, process_started)
+    arguments = (sender, function, argument, time.monotonic())
     process = context.Process(target=_call_and_send, args=arguments)
     with _children_ignore_ctrl_c():
         process.start()
     sender.close()  # this end; so that the child's death closes the pipe
+    return receiver, process
+
+
+def _receive(receiver: Any) -> dict[str, Any] | UserError | None:
+    """Return what a process has sent; None if it died without an answer."""
     try:
-        outcome = receiver.recv()
-    except EOFError:  # it died without an answer
-        outcome = None
-    except BaseException:  # Ctrl-C, above all
-        process.terminate()
-        raise
-    finally:
-        process.join()
+        return receiver.recv()
+    except EOFError:
+        return None
+
+
+def _checked(
+    label: str, outcome: dict[str, Any] | UserError | None, exit_code: int | None
+) -> dict[str, Any]:
+    """Return the result of a call, or raise its UserError."""
     if outcome is None:
-        raise UserError(f"the run '{label}' failed: {_how_it_ended(process.exitcode)}.")
+        raise UserError(f"the run '{label}' failed: {_how_it_ended(exit_code)}.")
     if isinstance(outcome, UserError):
         raise outcome
     return outcome

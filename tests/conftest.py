@@ -1,5 +1,6 @@
 """What all tests share: no network, no user's files, and small real digits."""
 
+import gc
 import os
 import socket
 
@@ -22,6 +23,11 @@ from _02_data_preprocess import preprocess
 from architectures import ARCHITECTURES
 from common.data import Arrays, Splits
 from common.settings import Settings
+
+# Python looks through all objects again and again for those that nobody needs any more. The
+# libraries' own are a million, and are needed.
+gc.collect()
+gc.freeze()
 
 # A long file that begins last keeps all processes but one waiting, so these begin first.
 LONG_FILES = (

@@ -5,20 +5,21 @@
     python -m experiments.fashion_assignment --recipe fashion_long    # hours
 
 Trains by the recipe and, beside it, the course's example network (with the cross-entropy, where the
-course minimised the squared error); any flag of the main program
-changes the recipe. Killed and started again, it goes on where it was. It prints a table, and of
-the seed with the best validation accuracy the test accuracy, the grade (full marks begin at 80 %)
-and the file to submit. Then:
+course minimised the squared error). Any flag of the main program changes the recipe. Killed and
+started again, it goes on where it was. It prints a table. Then it takes the seed with the best
+validation accuracy, and prints its test accuracy, its grade (full marks begin at 80 %) and the
+command that submits it:
 
     export SUBMISSION_TOKEN=...     # as the course's page shows it
-    python -m experiments.fashion_assignment --submit --assignment-id ID --server URL
+    python -m experiments.fashion_assignment --submit --assignment-id ID --server URL --model FILE
 
 This asks the server for images, sends their classes, and prints accuracy and grade. The network
-stays here. --token TOKEN does, too, but others on the machine can read a command line.
+stays here. (--token TOKEN is read, too, but others on the machine can see a command line.)
 """
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -40,6 +41,8 @@ from studies.tables import results_folder, write_csv, write_table
 
 NAME = "fashion_assignment"
 RECIPES = ("fashion", "fashion_long")
+DOCUMENTED_SEEDS = 5
+SHORTEST_SECRET = 4  # letters: anything shorter may be part of any address
 TOKEN_VARIABLE = "SUBMISSION_TOKEN"
 ONLY_TO_SUBMIT = ("token", "assignment_id", "server", "model", "timeout")
 FORMATS = {
@@ -63,7 +66,7 @@ def main(arguments: list[str]) -> None:
 
 def make_parser() -> Parser:
     """Return the parser of all flags but those of the settings."""
-    parser = Parser(__doc__, prog=f"python -m experiments.{NAME}")
+    parser = Parser(__doc__)
     train, to_submit = (parser.add_argument_group(title) for title in ("to train", "to submit"))
     train.add_argument("--recipe", choices=RECIPES, default=RECIPES[0], help="(fashion)")
     train.add_argument("--n", type=int, default=1, help="how many seeds, from --seed on (1)")
@@ -89,6 +92,8 @@ def train_and_grade(given: argparse.Namespace, others: list[str]) -> None:
         raise UserError(f"--n must be 1 or more, got {given.n}.")
     changes = parse_changes(others, ("dataset",), "the assignment is on fashion_mnist").changes
     check_documented(given.write_docs, changes, ())
+    if given.write_docs and given.n != DOCUMENTED_SEEDS:
+        raise UserError(f"--write-docs is for the documented results: give --n {DOCUMENTED_SEEDS}.")
     runs = list_runs(given.recipe, given.n, changes)
     results = run_all(
         given.study, {label: run.settings for label, run in runs.items()}, given.storage
@@ -99,17 +104,26 @@ def train_and_grade(given: argparse.Namespace, others: list[str]) -> None:
     write_csv(folder / f"{name}_each_seed.csv", rows)
     table = write_table(folder / name, rows_of_recipes(rows), FORMATS)
     best = best_on_validation(given.recipe, runs, results)
+    accuracy = results[best]["test_accuracy"]
+    print(f"\n{table}\nChosen run:     {best}\nTest accuracy:  {100 * accuracy:.2f} %")
+    print(f"Grade:          {grade_of(accuracy):.2f}", flush=True)
+    # These need the run's folder, which may be gone or on another machine.
     draw_figures(results[best]["run_folder"], folder / name)
     path = write_model(results[best]["run_folder"], model_path(given))
-    accuracy = results[best]["test_accuracy"]
-    print(f"\n{table}\nTables, figures: {folder}\nChosen run:     {best}")
-    print(f"Test accuracy:  {100 * accuracy:.2f} %\nGrade:          {grade_of(accuracy):.2f}")
-    print(f"To submit:      {path}", flush=True)
+    print(f"Tables, figures: {folder}\nTo submit it:    {submission_command(path)}", flush=True)
 
 
 def model_path(given: argparse.Namespace) -> Path:
     """Return where the network to submit is: each recipe has its own."""
     return given.folder / f"submission-{given.recipe}.keras"
+
+
+def submission_command(path: Path) -> str:
+    """Return the command that submits a model."""
+    return (
+        f"python -m experiments.{NAME} --submit --assignment-id ID --server URL "
+        f"--model {shlex.quote(str(path))}"
+    )
 
 
 def write_model(run_folder: Path, path: Path) -> Path:
@@ -141,15 +155,17 @@ def submit_as_told(given: argparse.Namespace) -> None:
     ):
         if not (value or "").strip():
             raise UserError(f"--submit needs {flag}, from the course's page.")
-    if token in given.server:
+    if len(token) >= SHORTEST_SECRET and token in given.server:
         raise UserError("--server holds the token, which belongs into --token.")
     timeout = 30.0 if given.timeout is None else given.timeout
     if not 0 < timeout < 86_400:
-        raise UserError(f"--timeout must be a number of seconds above 0, got {timeout:g}.")
+        raise UserError(f"--timeout must be from 0 to 86,400 seconds, got {timeout:g}.")
     server = Server(checked_url(given.server), token, timeout)
     if server.url.startswith("http://") and not is_loopback(server.url):
         print("Beware: by http, not https, others on the way can read your token.", file=sys.stderr)
-    model = load_submission(given.model or model_path(given))
+    path = given.model or model_path(given)
+    model = load_submission(path)
+    print(f"Submitting:                      {path}", flush=True)
     verdict = submit(server, given.assignment_id.strip(), model)
     print(f"Accuracy on the server's images: {100 * verdict.accuracy:.2f} %")
     print(f"Grade:                           {verdict.grade:.2f}")

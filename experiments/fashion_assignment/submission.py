@@ -37,7 +37,7 @@ class Verdict(NamedTuple):
 
 
 def submit(server: Server, assignment_id: str, model: "keras.Model") -> Verdict:
-    """Predict the server's images in one batch, and send the classes.
+    """Predict the server's images in one call, and send the classes.
 
     Args:
         model: float32 (n, 28, 28) in [0, 1] in, class probabilities (n, n_classes) out.

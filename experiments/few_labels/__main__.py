@@ -15,7 +15,7 @@ Flags of the main program change the recipe, for example `--architecture fast_cn
 `--validate` keeps away from the test images: it chooses labelled ones among the first 50,000
 training images and reads the other 10,000. Killed and started again, it goes on where it was; after
 a change of the code, choose another `--folder`.
-Prints two Markdown tables, and writes them, every training's figures and a figure into the folder.
+Prints two Markdown tables. Writes them, every training's figures and a figure into the folder.
 """
 
 import argparse
@@ -31,12 +31,11 @@ from _00_main import make_settings
 from common.command_line import PROJECT_DIR, Parser, run_program
 from common.data import Arrays
 from common.settings import Settings
-from common.user_error import UserError
+from common.user_error import UserError, reason_of
 from experiments.few_labels.choosing import N_CLASSES
 from experiments.few_labels.trainings import (
     CHANGES,
     SET_HERE,
-    WHY_SET_HERE,
     curve_runs,
     list_trainings,
     pseudo_runs,
@@ -48,6 +47,11 @@ from studies.tables import results_folder, write_csv, write_table
 NAME = "few_labels"
 PARTS = ("curve", "graph", "network")
 COUNTS = (1, 5, 10, 50, 100, 500, None)  # labelled images per class; None: all
+SEEDS, DRAWS = 3, 5
+IGNORE_VALIDATION = (
+    "Ignore the validation accuracies: they are of copies of the labelled images, or of the "
+    "graph's own answers."
+)
 FORMATS = {
     "per class": ",.0f",
     "n": "d",
@@ -55,8 +59,9 @@ FORMATS = {
     "std": ".2f",
     "on training images": ".2f",
 }
-CURVE = ("labels", "per class", "varied", "n", "accuracy", "std")
-TEN = ("method", "labels", "n", "accuracy", "std", "on training images")
+CURVE_KEYS, TEN_KEYS = ("labels", "per class", "varied"), ("method", "labels")
+CURVE = (*CURVE_KEYS, "n", "accuracy", "std")
+TEN = (*TEN_KEYS, "n", "accuracy", "std", "on training images")
 
 
 def main(arguments: list[str]) -> None:
@@ -67,25 +72,21 @@ def main(arguments: list[str]) -> None:
     from experiments.few_labels.subsets import for_validation
     from figures.style import DOTS_PER_INCH
 
+    if set(given.parts) != {"graph"}:
+        print(IGNORE_VALIDATION, flush=True)
     arrays = load_data("mnist")
     if given.validate:
         arrays = for_validation(arrays)
-    each: list[dict[str, Any]] = []
-    if "curve" in given.parts:
-        each += curve_rows(given, arrays, settings)
-    if "graph" in given.parts or "network" in given.parts:
-        each += ten_rows(given, arrays, settings)
-
-    folder = results_folder(given.write_docs, given.folder)
-    write_csv(folder / f"{NAME}_each.csv", each)
-    curve, ten = curve_table(each), ten_table(each)
     what = "validation" if given.validate else "test"
-    print(
-        f"\nAccuracy on the {what} images in %, mean and standard deviation over n seeds or draws:"
-    )
-    for name, table in ((NAME, curve), (f"{NAME}_ten", ten)):
-        if len(table):  # of a part that was left out, an earlier table stays
-            print(f"\n{write_table(folder / name, table, FORMATS)}")
+    folder = results_folder(given.write_docs, given.folder)
+    if "curve" in given.parts:
+        each = curve_rows(given, arrays, settings)
+        write_part(folder / NAME, each, over_seeds(each, CURVE_KEYS, CURVE), what)
+    if "graph" in given.parts or "network" in given.parts:
+        each = ten_rows(given, arrays, settings)
+        write_part(folder / f"{NAME}_ten", each, over_seeds(each, TEN_KEYS, TEN), what)
+    # Of a part that was left out, the figure shows the table that an earlier call has written.
+    curve, ten = read_table(folder / NAME, CURVE), read_table(folder / f"{NAME}_ten", TEN)
     draw(curve, ten, what).savefig(folder / f"{NAME}.png", dpi=DOTS_PER_INCH)
     print(f"Tables and figure: {folder}")
 
@@ -101,8 +102,10 @@ def parse_command_line(arguments: list[str]) -> tuple[argparse.Namespace, Settin
         "--per-class", nargs="+", type=count_of, default=COUNTS, metavar="N",
         help="labelled images per class, or all (1 5 10 50 100 500 all)",
     )  # fmt: skip
-    parser.add_argument("--n", type=int, default=3, help="seeds of the networks (3)")
-    parser.add_argument("--draws", type=int, default=5, help="random draws of ten labels (5)")
+    parser.add_argument("--n", type=int, default=SEEDS, help=f"seeds of the networks ({SEEDS})")
+    parser.add_argument(
+        "--draws", type=int, default=DRAWS, help=f"random draws of ten labels ({DRAWS})"
+    )
     parser.add_argument("--validate", action="store_true", help="read validation images instead")
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / NAME)
     parser.add_argument("--study", default=NAME, help=f"name of the trainings ({NAME})")
@@ -116,8 +119,10 @@ def parse_command_line(arguments: list[str]) -> tuple[argparse.Namespace, Settin
         raise UserError("--write-docs needs all parts, on test images: leave out other flags.")
     # Apart, so that what was measured on other images is not taken for finished.
     given.folder = given.folder.absolute() / ("validation" if given.validate else "")
-    changes = parse_changes(others, SET_HERE, WHY_SET_HERE).changes
-    check_documented(given.write_docs, changes, ())
+    changes = parse_changes(others, SET_HERE).changes
+    own = {"--n": given.n != SEEDS, "--draws": given.draws != DRAWS}
+    own["--per-class"] = tuple(given.per_class) != COUNTS
+    check_documented(given.write_docs, changes, [flag for flag, differs in own.items() if differs])
     # Here, --data-dir would be a data set that the ones with few labels replace.
     place = {"dataset": "custom", "data_dir": given.folder, "output_dir": given.folder}
     return given, make_settings(**{**CHANGES, **changes, **place})
@@ -139,9 +144,9 @@ def curve_rows(
     given: argparse.Namespace, arrays: Arrays, settings: Settings
 ) -> list[dict[str, Any]]:
     """Make the trainings of the curve; return a row for each."""
-    trainings = list_trainings(given.per_class, given.n)
+    trainings = list_trainings(dict.fromkeys(given.per_class), given.n)
     runs = curve_runs(trainings, arrays, settings, given.folder / "data")
-    results = run_all(given.study, runs, given.storage)
+    results = run_all(given.study, runs, given.storage, show_best=False)
     mean_per_class = len(arrays.y_train) / N_CLASSES
     return [
         row_of("the default recipe", training.choice, training.seed, results[training.label])
@@ -179,7 +184,10 @@ def ten_rows(given: argparse.Namespace, arrays: Arrays, settings: Settings) -> l
         paths = {draw: answers_path(folder, draw) for _, draw in results}
         runs = pseudo_runs(given.n, given.draws, settings, paths)
         metrics = run_all(
-            given.study, {name: run for name, (_, run) in runs.items()}, given.storage
+            given.study,
+            {name: run for name, (_, run) in runs.items()},
+            given.storage,
+            show_best=False,
         )
         rows += [
             row_of("network, inductive", draw.split()[0], run.seed, metrics[name])
@@ -191,16 +199,36 @@ def ten_rows(given: argparse.Namespace, arrays: Arrays, settings: Settings) -> l
 # --- The tables ---------------------------------------------------------------------------------
 
 
-def curve_table(each: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return a row per choice, number of labels and variation, over the seeds."""
-    rows = [row for row in each if "per class" in row]
-    return over_seeds(rows, ["labels", "per class", "varied"], CURVE)
+def write_part(
+    path: Path, each: Sequence[Mapping[str, Any]], table: pd.DataFrame, what: str
+) -> None:
+    """Print and write the table of a part; `<path>_each.csv` gets the rows that it is made of.
+
+    Args:
+        path: without suffix.
+        what: which images were read: test or validation.
+    """
+    write_csv(path.with_name(f"{path.name}_each.csv"), each)
+    print(
+        f"\nAccuracy on the {what} images in %, mean and standard deviation over n seeds or draws:"
+        f"\n\n{write_table(path, table, FORMATS)}",
+        flush=True,
+    )
 
 
-def ten_table(each: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return a row per method of ten labels and choice of them, over draws or seeds."""
-    rows = [row for row in each if "per class" not in row]
-    return over_seeds(rows, ["method", "labels"], TEN)
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Return a table that `write_part` has written; one without rows, if there is none.
+
+    Raises:
+        UserError: the file is no such table.
+    """
+    file = path.with_name(f"{path.name}.csv")
+    if not file.exists():
+        return pd.DataFrame(columns=list(columns))
+    try:
+        return pd.read_csv(file)[list(columns)]
+    except (KeyError, ValueError, OSError) as error:
+        raise UserError(f"{file} is damaged: {reason_of(error)}. Delete it.") from error
 
 
 def over_seeds(

@@ -8,7 +8,7 @@ from scipy import sparse
 from common.user_error import UserError
 
 NEIGHBOURS = 10
-ROUNDS = 300  # of the flow: 100 answer 0.4 to 0.6 points less, 1,000 only 0.1 more
+ROUNDS = 300  # of the flow: 100 answer clearly less, 1,000 hardly more
 # What is taken for granted beyond ten labels: no digit is much rarer or more common than others.
 SHARES = (0.085, 0.115)
 BALANCING_ROUNDS, SPREADING_STEPS = 5, 20  # 15 rounds answer alike
@@ -48,6 +48,9 @@ def edge_weights(neighbours: Neighbours) -> sparse.csr_matrix:
     exp(-d^2 / (s_i s_j)) with the distance d and, for each image, the distance s to its last
     neighbour: a scale that fits dense and sparse regions alike (Zelnik-Manor and Perona,
     "Self-Tuning Spectral Clustering", NIPS 2004). An edge that only one end has counts half.
+
+    Args:
+        neighbours: of each image, distances float32 (n, k) and indices int (n, k).
     """
     distances, indices = neighbours
     n, k = distances.shape
@@ -67,7 +70,7 @@ def poisson_learning(
 
     Poisson learning (Calder, Cook, Thorpe, Slepcev, "Poisson Learning: Graph Based
     Semi-Supervised Learning at Very Low Label Rates", ICML 2020, arXiv 2006.11184, algorithm 1).
-    Labelled images are springs of their class and drains of the others; u solves
+    Labelled images are sources of their class and sinks of the others; u solves
     L u = b with the graph's Laplacian L = D - W, by u <- u + (b - L u) / D.
 
     Args:
@@ -87,12 +90,12 @@ def poisson_learning(
         raise UserError(f"class {missing[0]} has no labelled image: label one of each class.")
     degree = np.maximum(np.asarray(weights.sum(axis=1)), 1e-12).astype(np.float32)
     one_hot = np.eye(n_classes, dtype=np.float32)[labels]
-    spring = np.zeros((weights.shape[0], n_classes), np.float32)
-    spring[labelled] = one_hot - one_hot.mean(axis=0)
-    step, spring = sparse.diags_array(1 / degree[:, 0]) @ weights, spring / degree
-    flow = np.zeros_like(spring)
+    source = np.zeros((weights.shape[0], n_classes), np.float32)
+    source[labelled] = one_hot - one_hot.mean(axis=0)
+    step, source = sparse.diags_array(1 / degree[:, 0]) @ weights, source / degree
+    flow = np.zeros_like(source)
     for _ in range(ROUNDS):
-        flow = step @ flow + spring
+        flow = step @ flow + source
     return flow
 
 
@@ -101,7 +104,7 @@ def balanced_flow(
 ) -> np.ndarray:
     """Return a flow whose answers leave no digit out: each has its share of the images, about.
 
-    An odd labelled image, such as a seven with a bar, may be a poor spring: then most sevens
+    An odd labelled image, such as a seven with a bar, may be a poor source: then most sevens
     listen to another digit's. So answers become votes, votes spread by a few steps along the
     graph, and classes whose share is too small or too large are helped or held back; again and
     again, until groups and answers agree. This is the MBO scheme with bounds on the volumes, as
@@ -136,9 +139,17 @@ def with_shares_in_bounds(flow: np.ndarray) -> np.ndarray:
     The constants grow in proportion to what is lacking, in units of the usual distance between
     the two largest classes of an image, and by ever smaller steps, so that they settle. Where
     many images are equal, no constant may serve; the shares are then only nearer.
+
+    Args:
+        flow: float32 (n, n_classes).
+
+    Returns:
+        float32 (n, n_classes).
     """
     two = np.sort(flow, axis=1)[:, -2:]
-    unit = 5 * float(np.median(two[:, 1] - two[:, 0]))
+    unit = 5 * float(  # a first step of five such distances, for all of a class that is lacking
+        np.median(two[:, 1] - two[:, 0])
+    )
     constants = np.zeros(flow.shape[1], np.float32)
     for number in range(1, MOST_CORRECTIONS + 1):
         answers = (flow + constants).argmax(axis=1)

@@ -8,24 +8,26 @@ Two figures are given, and must not be mixed up:
   the answer of its nearest training images. The training images' answers are then the labels that
   a network learns from (`trainings.py`).
 
-*Typical* images are chosen with all labels known: that is what an ideal choice could give. *Random*
-draws use labels only to get one image of each class. After the choice, no label but the ten shapes
-an answer. Two things are known besides: that each digit is between
-8.5 and 11.5 % of the images (`SHARES` in `graph.py`), and the constants in `features.py` and
-`graph.py`. Those were chosen by the share of right answers on the first 20,000 training images,
-with random draws that are not reported, and that `SHARES` are used was chosen on all training
-images, with other draws; so the choices, if not the answers, have seen their labels (docs/log.md).
+*Typical* images are chosen with all labels known, as somebody who knows digits would choose them.
+*Random* draws use labels only to get one image of each class. After the choice, no label but the
+ten shapes an answer. Two things are known besides: that each digit is between 8.5 and 11.5 % of the
+images (`SHARES` in `graph.py`), and the constants in `features.py` and `graph.py`. Those were
+chosen by the share of right answers on the first 20,000 training images, with random draws that are
+not reported. That `SHARES` are used was chosen on all training images, with the typical ten and
+eight draws that are not reported. So the choices, if not the answers, have seen their labels
+(docs/log.md).
 """
 
+import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from common.data import Arrays
+from common.data import Arrays, sha256_of
 from common.safe_files import read_json, write_json, writing
 from common.user_error import UserError
 from experiments.few_labels.choosing import N_CLASSES, random_images, typical_images
@@ -40,6 +42,8 @@ from experiments.few_labels.graph import (
 from experiments.few_labels.subsets import write_data
 from studies.progress import describe_duration
 
+THAT_ANSWER = ("choosing.py", "features.py", "graph.py")  # the code that results depend on
+AGAIN = "Delete it; it is then computed again."
 ACCURACIES = ("training images", "test images")  # of which the share of right answers is kept
 KINDS = ("transductive", "inductive")
 
@@ -68,42 +72,54 @@ def graph_results(arrays: Arrays, n: int, folder: Path) -> dict[tuple[str, str],
     Raises:
         UserError: a class has no image, the folder cannot be written, or a file in it is damaged.
     """
-    chosen = ten_chosen(arrays, n)
+    chosen, origin = ten_chosen(arrays, n), made_of(arrays)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     results = {}
     for kind in KINDS:
         paths = {name: folder / f"{kind}_{name.replace(' ', '_')}.json" for name in chosen}
         kept = {
-            name: read_result(path)
+            name: read_result(path, origin)
             for name, path in paths.items()
             if path.exists() and (kind == "transductive" or answers_path(folder, name).exists())
         }
         missing = {name: chosen[name] for name in chosen if name not in kept}
+        made: Iterator[tuple[str, dict[str, Any]]] = iter(())
         if missing and kind == "transductive":
-            kept |= answer_transductive(arrays, missing, paths)
+            made = answer_transductive(arrays, missing)
         elif missing:
-            kept |= answer_inductive(arrays, missing, paths)
+            made = answer_inductive(arrays, missing, folder)
+        for name, result in made:
+            write_json(paths[name], {"made of": origin, **result})
+            kept[name] = result
         results |= {(kind, name): kept[name] for name in chosen}
     return results
 
 
-def read_result(path: Path) -> dict[str, Any]:
+def made_of(arrays: Arrays) -> dict[str, str]:
+    """Return, as JSON has it, what a result depends on: the images, and how they are answered."""
+    code = b"".join(Path(__file__).with_name(name).read_bytes() for name in THAT_ANSWER)
+    return {"data": sha256_of(*arrays), "code": hashlib.sha256(code).hexdigest()}
+
+
+def read_result(path: Path, origin: Mapping[str, str]) -> dict[str, Any]:
     """Return a result that was kept.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is damaged, or was made of something else than `origin`.
     """
     try:
         content = read_json(path)
-        numbers = [float(content[name]) for name in ACCURACIES]
+        are_shares = all(0 <= float(content[name]) <= 1 for name in ACCURACIES)
     except (KeyError, TypeError, ValueError):
-        numbers = [-1.0]
+        are_shares = False
     except UserError as error:
-        raise UserError(f"{error} Delete it; it is then computed again.") from error
-    if not all(0 <= number <= 1 for number in numbers):
-        raise UserError(f"{path} holds no accuracies. Delete it; it is then computed again.")
-    return content
+        raise UserError(f"{error} {AGAIN}") from error
+    if not are_shares:
+        raise UserError(f"{path} holds no accuracies. {AGAIN}")
+    if content.get("made of") != origin:  # networks may have learned from what was made with it
+        raise UserError(f"{path} was made by other code or of other data. Choose another --folder.")
+    return {name: content[name] for name in ACCURACIES}
 
 
 def flow_of(weights: sparse.csr_matrix, labelled: np.ndarray) -> np.ndarray:
@@ -117,34 +133,32 @@ def flow_of(weights: sparse.csr_matrix, labelled: np.ndarray) -> np.ndarray:
 
 
 def answer_transductive(
-    arrays: Arrays, chosen: Mapping[str, np.ndarray], paths: Mapping[str, Path]
-) -> dict[str, dict[str, Any]]:
-    """Let labels flow over all images, training and test; keep and return the accuracies."""
+    arrays: Arrays, chosen: Mapping[str, np.ndarray]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Let labels flow over all images, training and test; yield each draw with its accuracies."""
     images = np.concatenate([arrays.x_train, arrays.x_test])
     n_train = len(arrays.y_train)
     started = time.perf_counter()
     print(f"A graph of {len(images):,} images, test images included ...", flush=True)
     weights = edge_weights(nearest_neighbours(graph_features(images, len(images))))
     report("graph", started)
-    results = {}
     for name, labelled in chosen.items():
         started = time.perf_counter()
         answers = flow_of(weights, labelled).argmax(axis=1)
-        results[name] = accuracies(arrays, labelled, answers[:n_train], answers[n_train:])
-        write_json(paths[name], results[name])
-        report(f"{name}: {describe(results[name])}", started)
-    return results
+        result = accuracies(arrays, labelled, answers[:n_train], answers[n_train:])
+        report(f"{name}: {describe(result)}", started)
+        yield name, result
 
 
 # --- Inductive ----------------------------------------------------------------------------------
 
 
 def answer_inductive(
-    arrays: Arrays, chosen: Mapping[str, np.ndarray], paths: Mapping[str, Path]
-) -> dict[str, dict[str, Any]]:
+    arrays: Arrays, chosen: Mapping[str, np.ndarray], folder: Path
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Let labels flow over the training images; the test images ask their neighbours.
 
-    Keeps and returns the accuracies, and keeps the answers on training images.
+    Yields each draw with its accuracies, and writes the answers on training images.
     """
     n_train = len(arrays.y_train)
     started = time.perf_counter()
@@ -153,17 +167,14 @@ def answer_inductive(
     weights = edge_weights(nearest_neighbours(features[:n_train]))
     asked = neighbours_of(features[n_train:], features[:n_train])
     report("graph", started)
-    results = {}
     for name, labelled in chosen.items():
         started = time.perf_counter()
         flow = flow_of(weights, labelled)
-        answers = asked_answers(asked, flow)
-        results[name] = accuracies(arrays, labelled, flow.argmax(axis=1), answers)
         labels = flow.argmax(axis=1)
-        write_data(answers_path(paths[name].parent, name), arrays.x_train, labels, arrays)
-        write_json(paths[name], results[name])  # last: what has it is finished
-        report(f"{name}: {describe(results[name])}", started)
-    return results
+        result = accuracies(arrays, labelled, labels, asked_answers(asked, flow))
+        write_data(answers_path(folder, name), arrays.x_train, labels, arrays)
+        report(f"{name}: {describe(result)}", started)
+        yield name, result
 
 
 def neighbours_of(features: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -9,12 +9,12 @@ Begin with `layers.py`: every layer is a small class with a forward and a backwa
 
 Four networks are those of a student who wrote them from scratch (hermanha-ml, of the course
 INDA25PlusPlus), with sigmoids as hidden units: a squared error (1), softmax and cross-entropy (2),
-a falling rate (3), a third layer (4). They were trained image by image, and so they are here with
-`--as-published`. Else, 100 images make one step together, the sum of their 100 steps, in float32
-instead of float64. Network 5 adds what else helps dense layers, all of it together: ReLU and its
-first weights, width, dropout, Adam, a rate that rises and falls, shifts by a pixel. Network 6 is a
-small convolutional one. Final networks learn from all 60,000 training images; the column of
-validation and the curves belong to one more training, on the first 50,000.
+a falling rate (3), a third layer (4). They were trained image by image, and so they are here, too,
+with `--as-published`. In mini-batches, 100 images make one step together, the sum of their 100
+steps, in float32 instead of float64. Network 5 adds what else helps dense layers, all of it
+together: ReLU and its first weights, width, dropout, Adam, a rate that rises and falls, shifts by a
+pixel. Network 6 is a small convolutional one. Final networks learn from all 60,000 training images;
+the column of validation and the curves belong to one more training, on the first 50,000.
 
 It keeps each training that is finished in `runs/numpy_networks/`, and started again, it goes on
 with the next one. It ends, after 20 minutes on one core, with a table, of which this is a part:
@@ -48,6 +48,7 @@ from studies.tables import results_folder, write_csv, write_table
 
 NAME = "numpy_networks"
 BEST = "6 convolutions"
+SEEDS, MOST = 3, 100  # MOST: seeds, or trainings at the same time
 FORMATS = {
     "images per step": "d", "CPU s per epoch": ".2f", "times as fast": ".1f", "seeds": "d",
     "validation %": ".2f", "test %": ".2f", "std": ".2f", "published %": ".2f",
@@ -64,8 +65,8 @@ def main(arguments: list[str]) -> None:
         return
     from _01_data_loader import load_data
 
-    arrays = load_data("mnist")
     trainings = list_trainings(given.n, given.as_published, given.only)
+    arrays = load_data("mnist")
     recipes = list(dict.fromkeys([one.recipe for one in trainings]))
     recipes += [PER_IMAGE[one.name] for one in trainings if one.name in PER_IMAGE]
     print("Measuring how long an epoch takes ...", flush=True)
@@ -81,10 +82,10 @@ def parse_command_line(arguments: list[str]) -> argparse.Namespace:
         UserError: an unknown flag or value.
     """
     parser = Parser(__doc__)
-    parser.add_argument("--n", type=int, default=3, help="seeds of each network (3)")
+    parser.add_argument("--n", type=int, default=SEEDS, help=f"seeds of each network ({SEEDS})")
     parser.add_argument("--as-published", action="store_true", help="image by image, too")
     parser.add_argument("--only", metavar="NUMBER", help="only the network of this number, 1 to 6")
-    cores = usable_cores()
+    cores = min(usable_cores(), MOST)
     parser.add_argument(
         "--workers", type=int, default=cores, help=f"trainings at the same time ({cores})"
     )
@@ -94,12 +95,12 @@ def parse_command_line(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--write-docs", action="store_true", help="write into docs/results")
     given = parser.parse_args(arguments)
     for flag, value in (("--n", given.n), ("--workers", given.workers)):
-        if not 1 <= value <= 100:
-            raise UserError(f"{flag} must be from 1 to 100, got {value}.")
+        if not 1 <= value <= MOST:
+            raise UserError(f"{flag} must be from 1 to {MOST}, got {value}.")
     if given.weights and not given.read:
         raise UserError("--weights goes with --read PICTURE.")
-    if given.write_docs and given.only:
-        raise UserError("--write-docs needs all networks: leave out --only.")
+    if given.write_docs and (given.only or given.n != SEEDS or not given.as_published):
+        raise UserError("--write-docs is for the documented results: give --as-published alone.")
     return given
 
 

@@ -35,7 +35,7 @@ class Layer:
         """Return dL/d inputs, and keep dL/d parameters in `gradients`."""
         raise NotImplementedError
 
-    def forward_backward(self, **parameters: Array) -> None:
+    def declare(self, **parameters: Array) -> None:
         """Declare the parameters, and make room for their gradients."""
         self.parameters = parameters
         self.gradients = {name: np.zeros_like(value) for name, value in parameters.items()}
@@ -55,7 +55,7 @@ class Dense(Layer):
 
     def __init__(self, n_inputs: int, n_outputs: int, make: "Maker") -> None:
         super().__init__()
-        self.forward_backward(
+        self.declare(
             weights=make.weights((n_inputs, n_outputs), n_inputs), bias=make.zeros(n_outputs)
         )
 
@@ -167,7 +167,7 @@ class Conv2D(Layer):
         super().__init__()
         self.size = size
         shape = (size, size, n_channels, n_filters)
-        self.forward_backward(
+        self.declare(
             weights=make.weights(shape, size * size * n_channels), bias=make.zeros(n_filters)
         )
 

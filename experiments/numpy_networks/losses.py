@@ -44,6 +44,7 @@ class SoftmaxCrossEntropy:
         """Return the loss; arguments as in `MeanSquaredError.forward`, outputs of any size."""
         self.labels, every = labels, np.arange(len(labels))
         self.softmax = self.probabilities(outputs)
+        # What is as good as impossible may be rounded to 0, whose logarithm is infinite.
         likelihoods = self.softmax[every, labels]
         return float(-np.log(np.maximum(likelihoods, np.finfo(outputs.dtype).tiny)).mean())
 

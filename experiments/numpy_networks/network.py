@@ -29,7 +29,7 @@ class Network:
         self.specs, self.loss_name, self.dtype = tuple(specs), loss, np.dtype(make.dtype)
         self.layers = [make_layer(spec, make) for spec in specs]
         self.loss = LOSSES[loss]()
-        # The first layer that learns; what lies before it, nothing needs to pass back to.
+        # The first layer that learns: no gradient needs to go back beyond it.
         self.first = next(k for k, layer in enumerate(self.layers) if layer.parameters)
         self.layers[self.first].needs_d_inputs = False
 

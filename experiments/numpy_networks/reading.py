@@ -1,4 +1,4 @@
-"""Reading a picture with a trained network: what the document lacks."""
+"""Reading a picture with a trained network: what the published program lacks."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is trained, and how: the four generations of the document, and what goes beyond them."""
+"""What is trained, and how: the four published networks, and two that go beyond them."""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ WIDE = (
     ("Dense", 784, 512), ("ReLU",), ("Dropout", 0.2),
     ("Dense", 512, 128), ("ReLU",), ("Dropout", 0.1), ("Dense", 128, 10),
 )  # fmt: skip
-# The largest of ReLUs is the ReLU of the largest: behind the pooling, it has a quarter to do.
+# The largest of ReLUs is the ReLU of the largest: behind the pooling, it has a quarter of the work.
 CONVOLUTIONS = (
     ("Reshape", 28, 28, 1),
     ("Conv2D", 5, 1, 8), ("MaxPool", 2), ("ReLU",),
@@ -31,7 +31,7 @@ class Recipe:
     batch_size: int = 1  # images of one step
     learning_rate: float = 0.01  # of the mean gradient of these images
     rate_factor: float = 1.0  # by which the rate is multiplied after each epoch
-    warm_up: float = 0.0  # share of the steps in which the rate rises; then it falls to 0. 0: not
+    warm_up: float = 0.0  # share of the steps in which the rate rises; then it falls to 0
     epochs: int = 30
     deviation: float | None = 0.01  # of the first weights; None: as suits ReLU
     shift: int = 0  # each image is moved by up to so many pixels, anew in each epoch

@@ -2,10 +2,8 @@
 
 import dataclasses
 import json
-import multiprocessing
 import os
 import re
-import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,10 +13,12 @@ from threadpoolctl import threadpool_limits
 
 from common.data import Arrays, sha256_of
 from common.safe_files import read_json, write_json, writing
+from common.user_error import UserError
 from experiments.numpy_networks.recipes import Recipe
 from experiments.numpy_networks.training import Data, evaluate, train
 from experiments.numpy_networks.weights_file import save
 from studies.progress import describe_duration
+from studies.timed_runs import call_in_new_processes
 
 VALIDATION_SHARE = 6  # the last sixth of the training images: 10,000 of MNIST's
 PROGRAM = 2  # raise it when a change of the code changes results: kept ones are then made again
@@ -53,7 +53,10 @@ def finished(training: Training, data_hash: str, folder: Path) -> dict[str, Any]
     results = weights.with_suffix(".json")  # written last
     if not (results.exists() and weights.exists()):
         return None
-    kept = read_json(results)
+    try:
+        kept = read_json(results)
+    except UserError as error:
+        raise UserError(f"{error} Delete it; it is then trained again.") from error
     is_this = isinstance(kept, dict) and kept.get("made of") == made_of(training, data_hash)
     return kept if is_this else None
 
@@ -134,7 +137,7 @@ def make_all(
             that is left.
 
     Raises:
-        UserError: a file cannot be read or written.
+        UserError: a file cannot be read or written, or a training's process was ended.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -147,7 +150,7 @@ def make_all(
         )
     cost = {one: min(seconds[one.recipe]) * one.recipe.epochs for one in todo}
     remaining = sum(cost.values())
-    for training, result in _made([(one, arrays, folder) for one in todo], n_workers):
+    for training, result in _made(todo, arrays, folder, n_workers):
         results[training] = result
         remaining -= cost[training]
         left = describe_duration(max(0.0, remaining) / n_workers)
@@ -157,23 +160,22 @@ def make_all(
 
 
 def _made(
-    tasks: list[tuple[Training, Arrays, Path]], n_workers: int
+    trainings: Sequence[Training], arrays: Arrays, folder: Path, n_workers: int
 ) -> Iterator[tuple[Training, dict[str, Any]]]:
     """Yield each training with its results, in the order in which they are finished."""
-    if n_workers == 1 or len(tasks) < 2:
-        yield from map(_make_one, tasks)
+    if n_workers == 1 or len(trainings) < 2:
+        yield from ((training, make(training, arrays, folder)) for training in trainings)
         return
-    # "spawn" works on all systems alike. The pool's end ends its workers, whatever they do.
-    with multiprocessing.get_context("spawn").Pool(n_workers, _leave_ctrl_c_to_the_parent) as pool:
-        yield from pool.imap_unordered(_make_one, tasks)
+    by_title = {title(training): training for training in trainings}
+    arguments = {label: (training, arrays, folder) for label, training in by_title.items()}
+    for label, result in call_in_new_processes(_make_in_process, arguments, n_workers):
+        yield by_title[label], result
 
 
-def _make_one(task: tuple[Training, Arrays, Path]) -> tuple[Training, dict[str, Any]]:
-    return task[0], make(*task)
-
-
-def _leave_ctrl_c_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _make_in_process(
+    argument: tuple[Training, Arrays, Path], _process_started: float
+) -> dict[str, Any]:
+    return make(*argument)
 
 
 def usable_cores() -> int:

@@ -16,7 +16,7 @@ from common.user_error import UserError, reason_of
 from experiments.numpy_networks.layers import Maker
 from experiments.numpy_networks.network import LOSSES, WITH_RANDOMNESS, WITHOUT, Network
 
-AGAIN = "Train and save it again."
+AGAIN = "Delete it; it is then trained again."
 MOST_WEIGHTS = 10_000_000  # of one layer: what a file announces is not made before it is checked
 
 

@@ -1,4 +1,4 @@
-"""The factors, and what the document expects of them: confirmed, refuted, or too close to tell."""
+"""The factors, and what the course expects of them: confirmed, refuted, or too close to tell."""
 
 import math
 from typing import Any, NamedTuple

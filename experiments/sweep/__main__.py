@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
 
 def sweep_parser() -> Parser:
     """Return the parser of all flags but those of the settings."""
-    parser = Parser(__doc__, prog=f"python -m experiments.{NAME}")
+    parser = Parser(__doc__)
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"in all ({TRIALS})")
     parser.add_argument("--study", default=NAME, help=f"its name ({NAME})")
     parser.add_argument("--storage", help="database URL (default: runs/studies.db)")

@@ -56,7 +56,7 @@ def parse_command_line(arguments: list[str]) -> argparse.Namespace:
     Raises:
         UserError: an unknown flag or value.
     """
-    parser = Parser(__doc__, prog=f"python -m experiments.{NAME}")
+    parser = Parser(__doc__)
     train, write, where = (
         parser.add_argument_group(title) for title in ("to train", "to write", "where")
     )

@@ -24,7 +24,7 @@ class Recipe:
     drops_memories: bool = True  # dropout behind the recurrent layers too, not only the dense ones
     streams: int = 64  # texts that are read side by side
     window: int = 64  # characters through which a mistake is traced back
-    # Whether it learns from single windows, as the document's: of each, the last answer alone
+    # Whether it learns from single windows, as the published one: of each, the last answer alone
     # counts, and the next window begins with an empty memory.
     single_windows: bool = False
     epochs: int = 10
@@ -35,8 +35,8 @@ class Recipe:
     clip: float | None = None  # the longest gradient: a rare long one would undo much
 
 
-# The document's: LSTM 256, LSTM 256, Dense 128, Dropout 0.2, Dense 128, Dropout 0.2, softmax; Adam,
-# windows of 100 characters, batches of 1,024. Of its earlier one, it tells the GRU layers. An epoch
+# As published: LSTM 256, LSTM 256, Dense 128, Dropout 0.2, Dense 128, Dropout 0.2, softmax; Adam,
+# windows of 100 characters, batches of 1,024. Of an earlier one, the GRU layers are told. An epoch
 # is all windows there, 1,590 steps. Here it has so many steps that ten take about half an hour.
 PUBLISHED = Recipe(
     dense=(128, 128), drops_memories=False, streams=1024, window=100, single_windows=True, steps=40
@@ -46,7 +46,7 @@ RECIPES = {
     "ours": OURS,
     "published": PUBLISHED,
     "published_gru": replace(PUBLISHED, cell="GRU", units=(256, 128), dense=(), steps=60),
-    # The document's layers, trained as ours are.
+    # The published layers, trained as ours are.
     "published_in_streams": replace(OURS, embedding=0, dense=(128, 128), drops_memories=False),
 }
 

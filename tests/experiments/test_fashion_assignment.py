@@ -169,11 +169,13 @@ def test_an_interrupted_study_goes_on_and_ends_with_tables_figures_and_a_model(
     assert list(table.index) == list(rows.index) == ["fashion", "fashion_example"]
     assert table.loc["fashion_example", "parameters"] == 101_770
     accuracy = rows.loc["fashion", "test accuracy"]
-    lines = printed.splitlines()[-4:]
+    lines = printed.splitlines()[-5:]
     assert lines[0] == "Chosen run:     fashion, seed 2"
     assert lines[1] == f"Test accuracy:  {accuracy:.2f} %"
     assert lines[2] == f"Grade:          {table.loc['fashion', 'grade']:.2f}"
-    assert lines[3] == f"To submit:      {folder / 'submission-fashion.keras'}"
+    assert lines[3] == f"Tables, figures: {folder}"
+    assert lines[4].startswith("To submit it:    python -m experiments.fashion_assignment --submit")
+    assert lines[4].endswith(f"--model {folder / 'submission-fashion.keras'}")
 
     model = keras.saving.load_model(folder / "submission-fashion.keras")
     arrays = _01_data_loader.load_data("fashion_mnist")
@@ -198,6 +200,9 @@ def test_it_writes_into_the_documents_only_when_told(flags, tmp_path, monkeypatc
     monkeypatch.setattr(program, "run_all", lambda *_: everything)
     monkeypatch.setattr(program, "draw_figures", stand_in)
     monkeypatch.setattr(program, "write_model", lambda _, folder: folder)
+    with pytest.raises(UserError, match="for the documented results: give --n 5"):
+        program.main([*flags, "--n=3", "--write-docs"])
+    monkeypatch.setattr(program, "DOCUMENTED_SEEDS", 3)
     program.main([*flags, "--n=3", "--write-docs"])
     folder = tmp_path / "project" / "docs" / "results"
     name = "fashion_assignment"

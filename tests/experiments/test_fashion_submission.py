@@ -326,7 +326,8 @@ def test_a_model_is_submitted_from_the_command_line(assignment, url, model_file,
         flags = ["--submit", "--assignment_id", "2", "--server", f"{url}/", "--model", str(model)]
         assert run_program(program.main, [*flags, "--token", TOKEN]) == 0
         printed = capsys.readouterr()
-        assert printed.out.splitlines()[:2] == [
+        assert printed.out.splitlines()[:3] == [
+            f"Submitting:                      {model}",
             "Accuracy on the server's images: 60.00 %",
             "Grade:                           0.75",
         ]
@@ -354,8 +355,8 @@ GOOD = {"--assignment-id": "2", "--server": "http://127.0.0.1:9/lti", "--token":
         ({"--server": "https://host?token=1"}, "--server has a user, a password, a [?]"),
         ({"--server": "https://h\u00f6st"}, "--server has blanks or letters"),
         ({"--server": "https://host/abc123secret"}, "holds the token"),
-        ({"--timeout": "0"}, "--timeout must be a number of seconds above 0"),
-        ({"--timeout": "nan"}, "--timeout must be a number of seconds above 0"),
+        ({"--timeout": "0"}, "--timeout must be from 0 to 86,400 seconds"),
+        ({"--timeout": "nan"}, "--timeout must be from 0 to 86,400 seconds"),
         ({"--timeout": "soon"}, "invalid float value"),
         ({"--model": "nowhere"}, "there is no model nowhere"),
         ({"--epochs": "3"}, "--submit takes no --epochs"),

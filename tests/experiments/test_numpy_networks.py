@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from experiments.numpy_networks.recipes import BATCHES, BEYOND, PER_IMAGE, Recip
 from experiments.numpy_networks.runs import Training, data_for, file_of
 from experiments.numpy_networks.training import evaluate, rate_at, shifted, train
 from experiments.numpy_networks.weights_file import load, save
+from tests.studies import timed_functions
 
 SPECS = (("Dense", 784, 12), ("Sigmoid",), ("Dense", 12, 10))
 QUICK = Recipe(SPECS, batch_size=20, learning_rate=0.5, epochs=2, deviation=None, dtype="float32")
@@ -102,18 +104,20 @@ def test_equal_seeds_give_equal_weights(recipe, small):
     assert (one["0 weights"] != other["0 weights"]).any()
 
 
-def test_adams_first_step_is_the_rate_in_the_direction_of_each_gradient():
+def test_adam_steps_as_keras_does():
     network = Network(SPECS, "SoftmaxCrossEntropy", Maker(np.random.default_rng(0), "float64", 1))
-    network.forward_backward(np.random.default_rng(1).random((5, 784)), np.arange(5))
-    before = {name: array.copy() for name, array in network.named_parameters().items()}
-    signs = [np.sign(gradient) for _, gradient in network.parameters_and_gradients()]
-    sizes = [np.abs(gradient) for _, gradient in network.parameters_and_gradients()]
-    Adam().step(network, 0.1)
-    for (name, after), sign, size in zip(
-        network.named_parameters().items(), signs, sizes, strict=True
-    ):
-        clear = size > 1e-4  # epsilon counts where the gradient is as small as it
-        np.testing.assert_allclose((before[name] - after)[clear], 0.1 * sign[clear], rtol=1e-2)
+    parameters = network.named_parameters().values()
+    variables = [keras.Variable(parameter, dtype="float64") for parameter in parameters]
+    adam, keras_adam = Adam(), keras.optimizers.Adam(0.01, epsilon=1e-8)
+    images = np.random.default_rng(1).random((5, 784))
+    for step in range(5):
+        network.forward_backward(images, (np.arange(5) + step) % 10)
+        gradients = [gradient.copy() for _, gradient in network.parameters_and_gradients()]
+        keras_adam.apply(gradients, variables)
+        adam.step(network, 0.01)
+        for parameter, variable in zip(parameters, variables, strict=True):
+            # Keras keeps its rate and its averages in float32.
+            np.testing.assert_allclose(parameter, variable.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_rates_decay_or_go_through_one_cycle():
@@ -320,6 +324,9 @@ def test_what_is_finished_counts_only_for_its_recipe_and_its_data(small, tmp_pat
     assert runs.finished(training, "other", tmp_path) is None
     other = training._replace(recipe=replace(QUICK, epochs=3))
     assert runs.finished(other, data_hash, tmp_path) is None
+    file_of(training, tmp_path).with_suffix(".json").write_text("{")
+    with pytest.raises(UserError, match="Delete it; it is then trained again"):
+        runs.finished(training, data_hash, tmp_path)
     file_of(training, tmp_path).unlink()
     assert runs.finished(training, data_hash, tmp_path) is None
 
@@ -344,6 +351,14 @@ def test_the_ratio_is_the_median_over_the_turns():
     assert row["times as fast"] == 20 and row["CPU s per epoch"] == 1
 
 
+def test_a_training_whose_process_is_ended_is_named(small, tmp_path, monkeypatch):
+    trainings = [Training("a", "mini-batches", QUICK, seed, True) for seed in (0, 1)]
+    monkeypatch.setattr(runs, "_make_in_process", timed_functions.be_killed)
+    message = "the run 'a, mini-batches, seed [01]' failed: its process was ended by SIGKILL"
+    with pytest.raises(UserError, match=message):
+        runs.make_all(trainings, small, tmp_path, 2, {QUICK: [1.0]})
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -353,6 +368,8 @@ def test_the_ratio_is_the_median_over_the_turns():
         (["--weights=x.npz"], "--weights goes with --read"),
         (["--read=x.png", "--folder=nowhere"], "no trained network.*--only 6"),
         (["--read=x.png", "--weights=nowhere.npz"], "nowhere.npz does not exist"),
+        (["--write-docs"], "for the documented results: give --as-published alone"),
+        (["--write-docs", "--as-published", "--n=1"], "give --as-published alone"),
         (["--as-publishd"], "Did you mean '--as-published'"),
     ],
 )

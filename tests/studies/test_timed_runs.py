@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.user_error import UserError
-from studies.timed_runs import call_in_new_process, load_or_run, take_turns
+from studies.timed_runs import call_in_new_process, call_in_new_processes, load_or_run, take_turns
 from tests.conftest import make_tiny_settings
 from tests.studies import timed_functions
 
@@ -117,6 +117,22 @@ def test_ctrl_c_ends_the_process_too(tmp_path, ctrl_c):
     with pytest.raises(KeyboardInterrupt):
         call_in_new_process("label", timed_functions.be_ended, str(pid_file))
     assert not is_running(int(pid_file.read_text()))
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks into Linux' /proc")
+def test_a_call_that_fails_ends_the_others(tmp_path):
+    pid_file = tmp_path / "pid"
+    arguments = {"a": str(pid_file), "b": str(pid_file)}
+    with pytest.raises(UserError, match="cannot be"):
+        list(call_in_new_processes(timed_functions.wait_or_refuse, arguments, n_workers=2))
+    assert not is_running(int(pid_file.read_text()))
+
+
+def test_no_more_processes_than_workers(tmp_path):
+    arguments = {str(number): str(tmp_path) for number in range(4)}
+    results = dict(call_in_new_processes(timed_functions.count_others, arguments, n_workers=2))
+    assert list(map(str, range(4))) == sorted(results)
+    assert max(result["at_once"] for result in results.values()) <= 2
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks into Linux' /proc")

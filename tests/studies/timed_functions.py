@@ -49,3 +49,26 @@ def be_ended(file, process_started):
     Path(file).write_text(str(os.getpid()))
     time.sleep(40)  # not for ever: a test that fails waits for it
     Path(file).write_text("not ended")
+
+
+def wait_or_refuse(file, process_started):
+    """Wait in the first process that comes; refuse in the second, once the first one waits."""
+    try:
+        descriptor = os.open(f"{file}.first", os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
+        while not (Path(file).exists() and Path(file).read_text()):
+            time.sleep(0.05)
+        refuse("this", process_started)
+    else:
+        os.close(descriptor)
+        be_ended(file, process_started)
+
+
+def count_others(folder, process_started):
+    """Say how many processes are at work at once."""
+    mine = Path(folder) / str(os.getpid())
+    mine.write_text("")
+    at_once = len(list(Path(folder).iterdir()))
+    time.sleep(0.3)
+    mine.unlink()
+    return {"at_once": at_once}

@@ -175,6 +175,8 @@ def test_a_killed_program_computes_only_what_is_missing(few, tmp_path, monkeypat
         (tmp_path / lost).unlink()
         assert ten_labels.graph_results(few, 1, tmp_path) == results
         assert (tmp_path / lost).exists()
+    with pytest.raises(UserError, match="made by other code or of other data"):
+        ten_labels.graph_results(few._replace(y_test=few.y_test[::-1]), 1, tmp_path)
 
 
 def test_labels_of_unlabelled_images_shape_no_answer(few, tmp_path):
@@ -184,19 +186,18 @@ def test_labels_of_unlabelled_images_shape_no_answer(few, tmp_path):
     wrong[asked] = (wrong[asked] + 1) % 10
     others = few._replace(y_train=wrong, y_test=(few.y_test + 1) % 10)
     for answer in (ten_labels.answer_transductive, ten_labels.answer_inductive):
+        more = [tmp_path] if answer is ten_labels.answer_inductive else []
         right, told_wrong = (
-            answer(arrays, chosen, {"typical": tmp_path / f"{n}.json"})["typical"]
-            for n, arrays in enumerate((few, others))
+            dict(answer(arrays, chosen, *more))["typical"] for arrays in (few, others)
         )
         assert right["test images"] > 0.8 and told_wrong["test images"] < 0.1
 
 
 def test_the_inductive_graph_does_not_see_the_test_images(few, tmp_path):
-    path = {"typical": tmp_path / "typical.json"}
     answers = []
     for arrays in (few, few._replace(x_test=few.x_test[:, ::-1])):
-        result = ten_labels.answer_inductive(arrays, ten_labels.ten_chosen(few, 0), path)
-        answers.append(result["typical"])
+        result = ten_labels.answer_inductive(arrays, ten_labels.ten_chosen(few, 0), tmp_path)
+        answers.append(dict(result)["typical"])
     assert answers[0]["training images"] == answers[1]["training images"]
     assert answers[0]["test images"] != answers[1]["test images"]
 
@@ -204,8 +205,7 @@ def test_the_inductive_graph_does_not_see_the_test_images(few, tmp_path):
 def test_the_graphs_answers_become_a_data_set(few, tmp_path, monkeypatch):
     flow = np.random.default_rng(0).random((600, 10), np.float32)
     monkeypatch.setattr(ten_labels, "flow_of", lambda weights, labelled: flow)
-    path = {"typical": tmp_path / "typical.json"}
-    ten_labels.answer_inductive(few, ten_labels.ten_chosen(few, 0), path)
+    list(ten_labels.answer_inductive(few, ten_labels.ten_chosen(few, 0), tmp_path))
     with np.load(ten_labels.answers_path(tmp_path, "typical")) as data:
         np.testing.assert_array_equal(data["x_train"], few.x_train)
         np.testing.assert_array_equal(data["y_train"], flow.argmax(axis=1))
@@ -220,6 +220,7 @@ def test_the_graphs_answers_become_a_data_set(few, tmp_path, monkeypatch):
         ('{"training images": 0.9}', "holds no accuracies"),
         ('{"training images": 0.9, "test images": 98}', "holds no accuracies"),
         ('{"training images": 0.9, "test images": null}', "holds no accuracies"),
+        ('{"training images": 0.9, "test images": 0.9}', "other code or of other data.*--folder"),
     ],
 )
 def test_a_damaged_result_is_told_in_one_line(few, tmp_path, content, message):

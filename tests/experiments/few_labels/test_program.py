@@ -16,6 +16,7 @@ from common.array_files import read_arrays
 from common.command_line import PROJECT_DIR
 from common.data import Arrays
 from common.user_error import UserError
+from experiments.few_labels.drawing import draw
 from experiments.few_labels.subsets import for_validation, write_data
 from experiments.few_labels.trainings import (
     NEVER,
@@ -141,13 +142,18 @@ def test_tables_and_figure_hold_every_training_and_nothing_is_made_twice(
     ten = pd.read_csv(tmp_path / "few_labels_ten.csv").set_index(["method", "labels"])
     assert len(ten) == 3 * 2 and ten.loc[("graph, transductive", "typical"), "n"] == 1
     assert ten.loc[("graph, inductive", "typical"), "accuracy"] > 80
-    each = pd.read_csv(tmp_path / "few_labels_each.csv")
-    assert len(each) == 12 + 6 + 4 and len(stand_in) == 12 + 4
+    assert len(pd.read_csv(tmp_path / "few_labels_each.csv")) == 12
+    assert len(pd.read_csv(tmp_path / "few_labels_ten_each.csv")) == 6 + 4
+    assert len(stand_in) == 12 + 4
     with Image.open(tmp_path / "few_labels.png") as figure:
         assert figure.width > 900
-    assert (tmp_path / "few_labels_ten.md").read_text() in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert (tmp_path / "few_labels_ten.md").read_text() in printed
+    assert "best validation accuracy" not in printed and "Ignore the validation acc" in printed
     monkeypatch.setattr("studies.tables.PROJECT_DIR", tmp_path)
-    with pytest.raises(UserError, match="for the documented results: leave out --architecture"):
+    with pytest.raises(
+        UserError, match="for the documented results: leave out .*--architecture.*--n, "
+    ):
         program.main([*arguments, "--write-docs"])
     monkeypatch.setattr(program, "check_documented", lambda *_: None)
     program.main([*arguments, "--write-docs"])
@@ -156,27 +162,46 @@ def test_tables_and_figure_hold_every_training_and_nothing_is_made_twice(
     pd.testing.assert_frame_equal(in_docs, curve)
 
 
-def test_a_part_alone_is_a_whole_result(tmp_path, stand_in):
+def test_a_part_alone_is_a_whole_result_and_leaves_the_other(tmp_path, stand_in, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "experiments.few_labels.drawing.draw",
+        lambda curve, ten, what: drawn.append((len(curve), len(ten))) or draw(curve, ten, what),
+    )
     program.main(["--parts", "graph", "--draws=1", f"--folder={tmp_path}"])
     assert stand_in == [] and len(pd.read_csv(tmp_path / "few_labels_ten.csv")) == 4
     program.main(["--parts", "curve", "--per-class", "2", "--n=1", f"--folder={tmp_path}", *TINY])
     table = pd.read_csv(tmp_path / "few_labels.csv")
     assert len(table) == 4 and table["std"].isna().all()
+    assert len(pd.read_csv(tmp_path / "few_labels_each.csv")) == 4
+    assert len(pd.read_csv(tmp_path / "few_labels_ten_each.csv")) == 4
+    assert drawn == [(0, 4), (4, 4)]
+
+
+def test_a_count_that_is_given_twice_counts_once(tmp_path, stand_in):
+    folder = f"--folder={tmp_path}"
+    program.main(["--parts", "curve", "--per-class", "2", "2", "--n=1", folder, *TINY])
+    assert len(pd.read_csv(tmp_path / "few_labels_each.csv")) == 4
 
 
 def test_validation_reads_training_images_only(tmp_path, stand_in, few):
     folder = f"--folder={tmp_path}"
-    program.main(["--validate", "--parts", "curve", "--per-class=all", "--n=1", folder, *TINY])
+    parts = ["--parts", "curve", "network", "--per-class=2", "--n=1", "--draws=1"]
+    program.main(["--validate", *parts, folder, *TINY])
+    allowed = {image.tobytes() for image in few.x_train[:500]}
+    assert len(stand_in) == 4 + 2
     for settings in stand_in:
         with np.load(settings.data_dir) as data:
             np.testing.assert_array_equal(data["x_test"], few.x_train[500:])
+            assert {image.tobytes() for image in data["x_train"]} <= allowed
 
 
 def test_twenty_images_of_each_class_are_trained_on_for_real(tmp_path, monkeypatch, few):
     small = {"mnist": lambda _: few, "custom": load_data}
     monkeypatch.setattr("_01_data_loader.load_data", lambda name, *where: small[name](name, *where))
     monkeypatch.setattr("experiments.few_labels.trainings.CHOICES", ("typical",))
-    changes = [*TINY, "--learning-rate=0.01", "--epochs=8", "--val-size=0.1"]
+    monkeypatch.setitem(program.CHANGES, "val_size", 0.1)  # of 600 images, 1 % are too few
+    changes = [*TINY, "--learning-rate=0.01", "--epochs=8"]
     folder = f"--folder={tmp_path}"
     program.main(["--parts", "curve", "--per-class=20", "--n=1", folder, *changes])
     table = pd.read_csv(tmp_path / "few_labels.csv").set_index(["labels", "varied"])
@@ -198,13 +223,18 @@ def test_twenty_images_of_each_class_are_trained_on_for_real(tmp_path, monkeypat
         (["--per-class", "0"], "expected a number from 1, or all, got '0'"),
         (["--per-class", "five"], "expected a number from 1, or all, got 'five'"),
         (["--parts", "curves"], "invalid choice: 'curves'"),
-        (["--dataset=digits"], "leave --dataset out: each training has its own images"),
+        (["--dataset=digits"], "leave --dataset out: the labelled images are of MNIST"),
+        (["--output-dir=x"], "leave --output-dir out: --folder says where"),
+        (["--recipe=best"], "leave --recipe out: the default recipe is what is measured"),
+        (["--early-stopping-enabled"], "leave --early-stopping-enabled out: validation images are"),
         (["--seed=3"], "leave --seed out"),
-        (["--drawn=0.2"], "leave --drawn out"),
+        (["--drawn=0.2"], "leave --drawn out: drawn digits would be further labels"),
         (["--epoch=3"], "unknown flag '--epoch'.*--epochs"),
         (["--epochs=0"], "epochs must be a positive whole number"),
         (["--validate", "--write-docs"], "--write-docs needs all parts, on test images"),
         (["--parts", "graph", "--write-docs"], "--write-docs needs all parts"),
+        (["--n=1", "--write-docs"], "for the documented results: leave out --n"),
+        (["--per-class=5", "--draws=1", "--write-docs"], "leave out --draws, --per-class"),
         (["--per-class", "1", "900", "--parts", "curve"], "900 labels per class cannot be had"),
     ],
 )
