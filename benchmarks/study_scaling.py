@@ -25,6 +25,7 @@ from studies.settings_flags import parse_changes
 from studies.tables import write_table
 
 SHORT = ("--dataset", "digits", "--epochs", "8", "--precision", "float32")
+WORKER = "benchmarks.seeds"
 ONE_CORE = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 FORMATS = {"workers": "d", "runs": "d", "seconds, median": ".0f", "times as fast": ".2f"}
 
@@ -71,7 +72,7 @@ def time_study(study: str, n_workers: int, given: argparse.Namespace) -> float:
     """
     with writing(given.folder):
         given.folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "benchmarks.seeds", "--study", study, "--n", str(given.n)]
+    command = [sys.executable, "-m", WORKER, "--study", study, "--n", str(given.n)]
     command += ["--storage", given.storage, "--output-dir", str(given.folder / study)]
     logs = [given.folder / f"{study}-worker{number}.log" for number in range(n_workers)]
     workers: list[subprocess.Popen] = []

@@ -14,7 +14,8 @@ def test_ratios_are_those_within_a_turn():
     assert (two["seconds, median"], two["times as fast"]) == (10, 2)
 
 
-def test_a_study_is_made_by_its_workers(tmp_path, capsys):
+def test_a_study_is_made_by_its_workers(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(study_scaling, "WORKER", "tests.benchmarks.stub_program")
     storage = f"sqlite:///{tmp_path / 'studies.db'}"
     flags = ["--workers", "1", "--n=2", "--turns=1", f"--folder={tmp_path}", "--epochs=1"]
     study_scaling.main([f"--storage={storage}", *flags, "--architecture=keras_example"])
