@@ -15,9 +15,9 @@ def fashion_cnn(
     """Return a convolutional network with three residual layers.
 
     850,122 parameters and 38.3 million multiply-adds an image at (28, 28, 1) and 10 classes. As in
-    `fast_cnn`, the second convolution already steps by two pixels. Behind it, and behind each
-    pooling, a convolution is added to what it read (He et al., "Deep residual learning for image
-    recognition", CVPR 2016).
+    `fast_cnn`, the second convolution already steps by two pixels, and maps are normalised only
+    once a pooling has made them small. Behind each of these steps, a convolution is added to what
+    it read (He et al., "Deep residual learning for image recognition", CVPR 2016).
 
     Args:
         input_shape: (height, width, channels).
@@ -27,11 +27,11 @@ def fashion_cnn(
     """
     image = layers.Input(input_shape)
     x = _convolution(32, padding="valid", activation="relu", use_bias=True)(image)
-    x = layers.ReLU()(_normalised(x, filters[0], strides=2))
+    x = layers.ReLU()(_normalised(_convolution(filters[0], strides=2)(x)))
     x = _residual(x)
     for number in filters[1:]:
-        x = layers.MaxPooling2D(2)(layers.ReLU()(_normalised(x, number)))
-        x = _residual(x)
+        x = layers.MaxPooling2D(2)(_convolution(number)(x))
+        x = _residual(layers.ReLU()(_normalised(x)))
     x = layers.Dropout(dropout)(layers.Flatten()(x))
     # Probabilities in float32 also when the rest computes in bfloat16.
     output = layers.Dense(n_classes, activation="softmax", dtype="float32")(x)
@@ -43,11 +43,11 @@ def _convolution(filters: int, **options: Any) -> layers.Layer:
     return layers.Conv2D(filters, 3, **options)
 
 
-def _normalised(x: Any, filters: int, strides: int = 1) -> Any:
-    """Return a convolution of `x`, normalised by batches."""
-    return layers.BatchNormalization(momentum=0.9)(_convolution(filters, strides=strides)(x))
+def _normalised(x: Any) -> Any:
+    return layers.BatchNormalization(momentum=0.9)(x)
 
 
 def _residual(x: Any) -> Any:
     """Return `x` plus a convolution of it, through a ReLU."""
-    return layers.ReLU()(layers.Add()([x, _normalised(x, x.shape[-1])]))
+    convolved = _normalised(_convolution(x.shape[-1])(x))
+    return layers.ReLU()(layers.Add()([x, convolved]))
