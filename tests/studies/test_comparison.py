@@ -98,13 +98,14 @@ def test_each_training_is_timed_once_whatever_its_seed_and_length(monkeypatch):
         return forecast.ImageCost(flops=1e9, seconds=1e-3 * settings.batch_size)
 
     monkeypatch.setattr(forecast, "cost_per_image", cost_per_image)
-    changes = ({}, {"epochs": 9}, {"seed": 9}, {"batch_size": 64}, {"rotation": 3.0})
+    changes = ({}, {"epochs": 9}, {"seed": 9}, {"batch_size": 64}, {"rotation": 3.0}, {"networks": 2})
     runs = {str(change): list_entries(change)[0].settings for change in changes}
     rows = forecast.forecast_rows(runs, ["{}"])
     assert len(asked) == 3
-    assert [row["state"] for row in rows] == ["finished"] + 4 * ["to do"]
-    first, longer, _, smaller, _ = (row["training in min"] for row in rows)
+    assert [row["state"] for row in rows] == ["finished"] + 5 * ["to do"]
+    first, longer, _, smaller, _, two = (row["training in min"] for row in rows)
     assert longer / first == pytest.approx(10 / 6) and first / smaller == pytest.approx(2)
+    assert two / first == pytest.approx(2) and rows[5]["epochs, at most"] == 12
     # 1,437 training images, nine tenths of them, six epochs, 1e9 operations each.
     assert rows[0]["TFLOP"] == pytest.approx(6 * 1437 * 0.9 * 1e9 / 1e12)
 
