@@ -2,8 +2,8 @@
 
 All but LeNet-5 were made for photos of 224x224 pixels, and their first layers shrink these; here
 the first layers keep the size. `width` multiplies all numbers of filters and units, so that a CPU
-can train them; 1 is the published width. Weights begin as He et al. (ICCV 2015) say, so that deep
-networks without normalisation learn from the start.
+can train them; 1 is the published width. Where ReLUs follow, weights begin as He et al. (ICCV 2015)
+say, so that deep networks without normalisation learn from the start.
 """
 
 import keras

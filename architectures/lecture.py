@@ -1,7 +1,7 @@
 """The lecture's networks that the course project compared its own with.
 
-`simple_conv` reached 98.95 % there, with dropout 99.21 %, with shifts as well 99.21 %, with
-shifts and rotation 99.27 %: these two differ in training alone.
+`simple_conv` reached 98.95 % there, and `drop_conv`, which has dropout besides, 99.21 %. Trained on
+shifted images, `drop_conv` reached 99.21 %; on shifted and rotated ones, 99.27 %.
 """
 
 import keras

@@ -68,6 +68,7 @@ def sweep_best(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model
 
 
 def _add_noise(model: keras.Sequential) -> None:
+    """Add what stands behind each third convolution and each dense layer."""
     model.add(layers.BatchNormalization())
     model.add(layers.Dropout(0.4))
     model.add(layers.GaussianNoise(0.75))

@@ -167,7 +167,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "rotation": 15.0,
         "zoom": 0.15,
         "shift": 0.1,
-        "shear": 5.7,  # a slope of 0.1: published is "0.1", which may as well be degrees
+        "shear": 0.1,  # degrees, as Keras' ImageDataGenerator, which had these names, takes it
     },
     # The default that one_factor changes, one factor at a time.
     "one_factor": {

@@ -22,6 +22,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from _00_main import make_settings
 from common.command_line import run_program
@@ -32,14 +33,21 @@ from studies.comparison import Entry, compare
 NAME = "classic_networks"
 NETWORKS = {  # as the table calls them -> architecture
     "LeNet-5": "lenet5",
-    "AlexNet": "alexnet",
-    "VGG16": "vgg16",
-    "GoogLeNet": "googlenet",
+    "AlexNet, 1/4 wide": "alexnet",
+    "VGG16, 1/4 wide": "vgg16",
+    "GoogLeNet, 1/4 wide": "googlenet",
     "ResNet-20": "resnet20",
     "ours": "fast_cnn",
 }
-STYLES = ((BLUE, "o"), (GREEN, "s"), (GREY, "D"), (BLUE, "^"), (GREEN, "v"), (ORANGE, "*"))
+STYLES = dict(  # by name, so that --only changes none
+    zip(
+        NETWORKS,
+        ((BLUE, "o"), (GREEN, "s"), (GREY, "D"), (BLUE, "^"), (GREEN, "v"), (ORANGE, "*")),
+        strict=True,
+    )
+)
 N_SEEDS = 3
+ERRORS = (0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100)  # ticks, in %
 COSTS = {  # column of the table -> axis
     "parameters": "parameters",
     "million multiply-adds": "million multiply-adds per image",
@@ -65,7 +73,12 @@ def list_entries(changes: Mapping[str, Any]) -> list[Entry]:
 
 
 def draw_costs(table: pd.DataFrame) -> Figure:
-    """Return a figure of test errors against each of the costs, both on logarithmic axes."""
+    """Return a figure of test errors against each of the costs, both on logarithmic axes.
+
+    Args:
+        table: a row per network, with the columns "name" and "test accuracy in %", those of COSTS
+            and, for several seeds, "standard deviation".
+    """
     errors = 100 - table["test accuracy in %"]
     deviation = table.get("standard deviation", 0 * errors).fillna(0)
     with without_screen(), our_style():
@@ -73,22 +86,24 @@ def draw_costs(table: pd.DataFrame) -> Figure:
             1, len(COSTS), figsize=(11, 4.4), layout="constrained", sharey=True
         )
         for panel, (column, label) in zip(panels, COSTS.items(), strict=True):
-            for row, (colour, marker) in enumerate(STYLES[: len(table)]):
+            for row, name in table["name"].items():
+                colour, marker = STYLES[name]
                 panel.errorbar(
                     table.loc[row, column], errors[row], deviation[row],
                     color=colour, marker=marker, markersize=9, ecolor=LIGHT_GREY, linestyle="",
-                    label=table.loc[row, "name"],
+                    label=name,
                 )  # fmt: skip
             panel.set(xscale="log", yscale="log", xlabel=label)
             panel.margins(x=0.15, y=0.15)
             panel.grid(color=LIGHT_GREY, linewidth=0.6)
         figure.legend(
             *panels[0].get_legend_handles_labels(),
-            loc="outside lower center", ncols=len(table), frameon=False,
+            loc="outside lower center", ncols=min(6, len(table)), frameon=False,
         )  # fmt: skip
         panels[0].set_ylabel("test errors in %")
-        panels[0].yaxis.set_major_formatter("{x:g}")
-        panels[0].yaxis.set_minor_formatter("{x:g}")
+        ticks = [tick for tick in ERRORS if errors.min() / 1.5 < tick < 1.5 * errors.max()]
+        panels[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        panels[0].yaxis.set_minor_locator(NullLocator())
     return figure
 
 

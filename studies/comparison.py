@@ -2,14 +2,16 @@
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from common.command_line import PROJECT_DIR, Parser
 from common.keras_start import load_keras
+from common.run_folder import read_description
 from common.settings import Settings
 from common.user_error import UserError, unknown_name
 from studies.forecast import print_forecast
@@ -17,11 +19,17 @@ from studies.many_runs import run_all
 from studies.settings_flags import check_documented, parse_changes
 from studies.tables import results_folder, write_csv, write_table
 
+if TYPE_CHECKING:
+    import keras
+
 FORMATS = {
     "n": "d",
+    "diverged": "d",
     "test accuracy in %": ".2f",
-    "standard deviation": ".2f",
+    "standard deviation": ".3f",
     "published, in %": ".2f",
+    "test loss": ".4f",
+    "published loss": ".4f",
     "parameters": ",d",
     "million multiply-adds": ".2f",
     "epochs": ".1f",
@@ -36,13 +44,14 @@ class Entry(NamedTuple):
     settings: Settings  # of its first seed
     published: float | None = None  # test accuracy in %, as its author gives it
     n: int = 5  # seeds
+    published_loss: float | None = None
 
 
 class Comparison(NamedTuple):
     """What a comparison came to."""
 
     entries: list[Entry]
-    table: pd.DataFrame  # one per entry
+    table: pd.DataFrame  # a row per entry
     results: dict[str, dict[str, Any]]  # metrics and run folder by label
     folder: Path  # of the files
     work_folder: Path  # for what a program measures besides, and keeps
@@ -56,6 +65,9 @@ def compare(
     set_here: Sequence[str] = ("recipe", "architecture"),
 ) -> Comparison | None:
     """Make all runs that are not made yet; print and write the table and the figure.
+
+    They go into the program's folder, with a record of their own: the project's is for single runs.
+    A run that diverges is counted, and the others are made.
 
     Args:
         name: of the program, its study, its folder in runs/ and its files.
@@ -74,16 +86,17 @@ def compare(
     changes = parse_changes(others, set_here, "each row has its own").changes
     given_flags = [flag for flag in ("n", "only") if getattr(given, flag) is not None]
     check_documented(given.write_docs, changes, [f"--{flag}" for flag in given_flags])
-    entries = chosen_entries(list_entries({"figures": "none"} | changes), given)
+    shared = {"figures": "none", "output_dir": given.folder}
+    entries = chosen_entries(list_entries(shared | changes), given)
     runs = list_runs(entries)
     if given.dry_run:
         print_forecast(given.study, runs, given.storage)
         return None
     load_keras()  # also if all runs are finished
-    results = run_all(given.study, runs, given.storage)
+    results = run_all(given.study, runs, given.storage, may_diverge=True)
     folder = results_folder(given.write_docs, given.folder)
     table = write_results(name, entries, rows_of_runs(entries, results), folder)
-    return Comparison(entries, table, results, folder, given.folder)
+    return Comparison(entries, table, results, folder, given.folder / given.study)
 
 
 def comparison_parser(description: str | None, name: str) -> Parser:
@@ -93,8 +106,10 @@ def comparison_parser(description: str | None, name: str) -> Parser:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these rows")
     parser.add_argument("--dry-run", action="store_true", help="list the runs and what they cost")
     parser.add_argument("--study", default=name, help=f"its name ({name})")
-    parser.add_argument("--storage", help="database URL (default: runs/studies.db)")
-    parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / name)
+    parser.add_argument("--storage", help="database URL (default: in the folder)")
+    parser.add_argument(
+        "--folder", type=Path, default=PROJECT_DIR / "runs" / name, help=f"(runs/{name})"
+    )
     parser.add_argument("--write-docs", action="store_true", help="write into docs/results")
     return parser
 
@@ -129,9 +144,9 @@ def seeds_of(entry: Entry) -> range:
 
 
 def list_runs(entries: Iterable[Entry]) -> dict[str, Settings]:
-    """Return the settings of all runs by label; first one seed of all, so that a part is a whole.
+    """Return the settings of all runs by label, as `label_of` makes it.
 
-    The labels are those of `label_of`.
+    First comes one seed of each entry: an interrupted study then has every row.
     """
     entries = list(entries)
     return {
@@ -147,18 +162,19 @@ def list_runs(entries: Iterable[Entry]) -> dict[str, Settings]:
 def rows_of_runs(
     entries: Sequence[Entry], results: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return a row per run; accuracies in %."""
+    """Return a row per run; accuracies in %, and nothing of the test images if it diverged."""
     return [
         {
             "name": entry.name,
             "network": entry.settings.architecture,
             "seed": seed,
-            "test accuracy": 100 * metrics["test_accuracy"],
-            "test loss": metrics["test_loss"],
+            "diverged": "yes" if metrics.get("ended_early") else "no",
+            "test accuracy": 100 * metrics.get("test_accuracy", math.nan),
+            "test loss": metrics.get("test_loss", math.nan),
             "validation accuracy": 100 * metrics["val_accuracy"],
-            "parameters": metrics["n_parameters"],
             "epochs": metrics["epochs_trained"],
-            "training in s": metrics["train_seconds"],
+            "training in s": metrics.get("train_seconds", math.nan),
+            **made_by(metrics["run_folder"]),
         }
         for entry in entries
         for seed in seeds_of(entry)
@@ -166,41 +182,73 @@ def rows_of_runs(
     ]
 
 
+def made_by(run_folder: Path) -> dict[str, Any]:
+    """Return what seconds, and last digits, depend on; blank where another machine has the run."""
+    if not (run_folder / "settings.json").exists():
+        return dict.fromkeys(("precision", "device", "git_commit"))
+    described = read_description(run_folder)
+    return {
+        "precision": described.settings["precision"],
+        "device": described.machine.get("device"),
+        "git_commit": described.git_commit,
+    }
+
+
 def summary_table(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return a row per entry: means over its seeds, and the deviation of their accuracies."""
-    by_name = pd.DataFrame(rows).groupby("name", sort=False)
+    """Return a row per entry: means over its seeds, and the deviation of their accuracies.
+
+    The means are of the runs that came to an end; how many diverged is a column if there are any.
+    """
+    from studies.costs import multiply_adds
+
+    all_runs = pd.DataFrame(rows)
+    by_name = all_runs[all_runs["diverged"] == "no"].groupby("name", sort=False)
+    networks = {entry.name: network_of(entry) for entry in entries}
+    diverged = (all_runs["diverged"] == "yes").groupby(all_runs["name"]).sum()
     table = pd.DataFrame(
         {
             "n": by_name.size(),
+            "diverged": diverged if diverged.any() else None,
             "test accuracy in %": by_name["test accuracy"].mean(),
             "standard deviation": by_name["test accuracy"].std(),
-            "published, in %": pd.Series(
-                {entry.name: entry.published for entry in entries}, dtype=float
-            ),
-            "parameters": by_name["parameters"].first(),
-            "million multiply-adds": pd.Series(
-                {entry.name: cost_of(entry) / 1e6 for entry in entries}
+            "published, in %": _by_name(entries, lambda entry: entry.published),
+            "test loss": by_name["test loss"].mean(),
+            "published loss": _by_name(entries, lambda entry: entry.published_loss),
+            "parameters": _by_name(entries, lambda entry: networks[entry.name].count_params()),
+            "million multiply-adds": _by_name(
+                entries, lambda entry: multiply_adds(networks[entry.name]) / 1e6
             ),
             "epochs": by_name["epochs"].mean(),
             "training in s": by_name["training in s"].mean(),
-        }
+        },
+        index=[entry.name for entry in entries],
     )
-    table = table.loc[[entry.name for entry in entries]]
+    whole = {"n": int, "parameters": int} | ({"diverged": int} if diverged.any() else {})
+    table = table.fillna({"n": 0}).astype(whole)
     return table.rename_axis("name").reset_index().dropna(axis=1, how="all")
 
 
-def cost_of(entry: Entry) -> int:
-    """Return the multiply-adds of an entry's network per image, without averages over views."""
-    from _03_model_training import build_network
-    from studies.costs import multiply_adds
+def _by_name(entries: Sequence[Entry], value_of: Callable[[Entry], float | None]) -> pd.Series:
+    return pd.Series({entry.name: value_of(entry) for entry in entries}, dtype=float)
 
-    return multiply_adds(build_network(entry.settings))
+
+def network_of(entry: Entry) -> "keras.Model":
+    """Return an untrained network of an entry, without averages over views."""
+    from _03_model_training import build_network
+
+    return build_network(entry.settings)
 
 
 def write_results(
     name: str, entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]], folder: Path
 ) -> pd.DataFrame:
     """Write the table, every run's figures and the figure; print the table and return it.
+
+    Args:
+        name: of the files, without suffix.
+        entries: rows of the table.
+        rows: from `rows_of_runs`.
+        folder: of the files.
 
     Raises:
         UserError: a file cannot be written.

@@ -37,7 +37,7 @@ def print_forecast(study_name: str, runs: Mapping[str, Settings], storage: str |
     seconds_left = sum(60 * row["training in min"] for row in rows if row["state"] == "to do")
     print(to_markdown(pd.DataFrame(rows), FORMATS))
     print(
-        f"{len(runs) - len(finished)} of {len(runs)} runs to do: about "
+        f"{len(runs) - len(finished)} of {len(runs)} runs to do: at most "
         f"{describe_duration(seconds_left)} of training by one worker on this machine."
     )
 

@@ -12,7 +12,7 @@ failed. A search (`studies/search.py`) does the same with settings that each tri
 import time
 from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -25,7 +25,7 @@ from common.safe_files import read_json, remove_if_there
 from common.settings import Settings
 from common.streams import tolerant_streams
 from common.user_error import DivergedError, UserError
-from studies.progress import Progress, estimate_seconds_left, show_progress
+from studies.progress import progress_of, show_progress
 from studies.run_queue import (
     check_settings,
     counting_trials,
@@ -57,6 +57,14 @@ class NothingToDoError(Exception):
     """A trial is not to be made: another counts for its run. It fails; no sampler looks at it."""
 
 
+class Work(NamedTuple):
+    """How the runs of a study are made; see `run_all`."""
+
+    search: "Search | None" = None
+    show_best: bool = True
+    may_diverge: bool = False
+
+
 @tolerant_streams()
 def run_all(
     study_name: str,
@@ -65,6 +73,7 @@ def run_all(
     heartbeat_seconds: int = HEARTBEAT_SECONDS,
     search: "Search | None" = None,
     show_best: bool = True,
+    may_diverge: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Make all runs that are not made yet, and return the metrics of all.
 
@@ -79,10 +88,13 @@ def run_all(
         search: how each run varies its settings; None: not at all.
         show_best: whether the progress names the run with the highest validation accuracy. Of runs
             that learn from different images, it would compare what cannot be compared.
+        may_diverge: whether a run that diverges is noted, and the others are made. In a search it
+            always is.
 
     Returns:
         By label, the content of metrics.json and the run folder. Of a run that a search ended
-        early, `ended_early`, `val_accuracy`, `epochs_trained`, `total_seconds` and the folder.
+        early or that diverged, `ended_early`, `val_accuracy`, `epochs_trained`, `total_seconds` and
+        the folder.
 
     Raises:
         UserError: Optuna or rich is not installed, a label has other settings in the study or the
@@ -90,11 +102,12 @@ def run_all(
     """
     storage = storage or storage_of(runs)
     study = open_study(study_name, storage, heartbeat_seconds)
+    how = Work(search, show_best, may_diverge or search is not None)
     attempts = 0
     while True:
         started = time.monotonic()
         try:
-            return work_on(study, runs, storage, heartbeat_seconds, search, show_best)
+            return work_on(study, runs, storage, heartbeat_seconds, how)
         except StorageError as error:
             lasted = time.monotonic() - started > RECONNECTIONS * LOOK_AGAIN_SECONDS
             attempts = 1 if lasted else attempts + 1
@@ -109,13 +122,12 @@ def work_on(
     runs: Mapping[str, Settings],
     storage: str,
     heartbeat_seconds: int,
-    search: "Search | None",
-    show_best: bool,
+    how: Work,
 ) -> dict[str, dict[str, Any]]:
     """Make all runs that are not made yet, and return the metrics of all; see `run_all`."""
     with storage_errors(storage):
-        if search is not None:
-            search.enter(study)
+        if how.search is not None:
+            how.search.enter(study)
         elif "space" in study.user_attrs:
             raise UserError(
                 f"study '{study.study_name}' is a search. Choose another study name with --study."
@@ -123,12 +135,14 @@ def work_on(
         runs = in_precision_of(study, runs)
         while True:
             check_settings(study, runs)  # each time: another worker may have queued others
-            show_progress(progress_of(study, runs, show_best))
             results = finished_runs(study, runs)
+            n_running = len(labels_in_state(study, "RUNNING"))
+            name = study.study_name
+            show_progress(progress_of(name, runs, results, n_running, how.show_best))
             if len(results) == len(runs):
                 return results
             if enqueue_next(study, runs) or labels_in_state(study, "WAITING"):
-                make_next_run(study, runs, search)
+                make_next_run(study, runs, how)
             else:
                 wait_for_others(study, runs.keys() - results.keys(), heartbeat_seconds)
 
@@ -159,9 +173,7 @@ def storage_of(runs: Mapping[str, Settings]) -> str:
 # --- One run ------------------------------------------------------------------------------------
 
 
-def make_next_run(
-    study: "optuna.Study", runs: Mapping[str, Settings], search: "Search | None" = None
-) -> None:
+def make_next_run(study: "optuna.Study", runs: Mapping[str, Settings], how: Work) -> None:
     """Take the first run of the queue and make it.
 
     Raises:
@@ -169,7 +181,7 @@ def make_next_run(
     """
     try:
         study.optimize(
-            lambda trial: make_run(trial, runs, search), n_trials=1, catch=(NothingToDoError,)
+            lambda trial: make_run(trial, runs, how), n_trials=1, catch=(NothingToDoError,)
         )
     except UnboundLocalError as error:  # Optuna 5, if the database fails at a trial's last step
         raise error.__context__ or error from None
@@ -182,14 +194,14 @@ def make_next_run(
         ) from error
 
 
-def make_run(trial: "optuna.Trial", runs: Mapping[str, Settings], search: "Search | None") -> float:
+def make_run(trial: "optuna.Trial", runs: Mapping[str, Settings], how: Work) -> float:
     """Make the run of a trial and note its metrics.
 
     Returns:
         The validation accuracy: Optuna's value of the trial.
 
     Raises:
-        optuna.TrialPruned: the search ends the run early.
+        optuna.TrialPruned: the search ends the run early, or it diverges and may.
         NothingToDoError: another trial counts for the label, or another worker has emptied the
             queue (Optuna then makes up a trial, which has no label).
     """
@@ -201,32 +213,33 @@ def make_run(trial: "optuna.Trial", runs: Mapping[str, Settings], search: "Searc
         raise NothingToDoError
     print(f"\n=== {trial.study.study_name}: {label} ===", flush=True)
     settings = runs.get(label) or settings_of_another_list(trial, runs)
-    if search is not None:
-        settings = search.vary(trial, settings)
+    if how.search is not None:
+        settings = how.search.vary(trial, settings)
     folder = open_run_folder(trial, settings)
     if (folder / "metrics.json").exists():  # the worker was killed after the run's last step
         metrics = read_json(folder / "metrics.json")
     else:
-        metrics = train(trial, folder, search)
+        metrics = train(trial, folder, how)
     trial.set_user_attr("metrics", metrics)
     if metrics.get("ended_early"):
         raise optuna.TrialPruned
     return metrics["val_accuracy"]
 
 
-def train(trial: "optuna.Trial", folder: Path, search: "Search | None") -> dict[str, Any]:
+def train(trial: "optuna.Trial", folder: Path, how: Work) -> dict[str, Any]:
     """Train what a run folder says, from wherever it stands, and return the metrics."""
-    settings = settings_to_resume(folder, {})
-    if search is None:
-        return run(settings, resume_folder=folder).metrics
     import optuna
 
-    from studies.trackers import ReportToTrial
+    settings, options = settings_to_resume(folder, {}), {}
+    if how.search is not None:
+        from studies.trackers import ReportToTrial
 
-    callbacks = [ReportToTrial(trial), *search.callbacks_of(trial.params)]
+        options["callbacks"] = [ReportToTrial(trial), *how.search.callbacks_of(trial.params)]
     try:
-        return run(settings, resume_folder=folder, callbacks=callbacks).metrics
-    except (optuna.TrialPruned, DivergedError) as end:  # a search goes on
+        return run(settings, resume_folder=folder, **options).metrics
+    except (optuna.TrialPruned, DivergedError) as end:
+        if not how.may_diverge:
+            raise
         print(f"Ended early: {str(end) or 'below the median of the others'}", flush=True)
         return metrics_so_far(folder)
 
@@ -313,22 +326,3 @@ def vouch_for_running(study: "optuna.Study") -> None:
     for trial in counting_trials(study).values():
         if trial.state.name == "RUNNING":
             study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
-
-
-def progress_of(
-    study: "optuna.Study", runs: Mapping[str, Settings], show_best: bool = True
-) -> Progress:
-    """Return how far the study is."""
-    results = finished_runs(study, runs)
-    n_running = len(labels_in_state(study, "RUNNING"))
-    ranked = results if show_best else {}
-    best = max(ranked, key=lambda label: ranked[label]["val_accuracy"], default=None)
-    seconds = [metrics["total_seconds"] for metrics in results.values()]
-    return Progress(
-        study.study_name,
-        len(results),
-        len(runs),
-        estimate_seconds_left(seconds, len(runs), n_running + 1),  # this worker begins one, too
-        best,
-        None if best is None else results[best]["val_accuracy"],
-    )

@@ -1,6 +1,9 @@
 """How far a study is: runs done, an estimate of the time left, the best run so far."""
 
-from typing import NamedTuple
+import re
+import statistics
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 from studies.study_storage import extras
 
@@ -19,19 +22,63 @@ class Progress(NamedTuple):
     best_accuracy: float | None  # of that run on its validation images, in [0, 1]
 
 
-def estimate_seconds_left(
-    seconds_of_runs: list[float], n_runs: int, n_workers: int
-) -> float | None:
-    """Return the seconds until all runs are made, if the rest take as long as those before.
+def progress_of(
+    study_name: str,
+    labels: Collection[str],
+    results: Mapping[str, Mapping[str, Any]],
+    n_running: int,
+    show_best: bool,
+) -> Progress:
+    """Return how far a study is.
 
     Args:
-        seconds_of_runs: of the finished runs.
+        labels: of all runs.
+        results: metrics of those that are finished, by label.
+        n_running: how many are under way.
+        show_best: whether it names the best run.
+    """
+    ranked = results if show_best else {}
+    best = max(ranked, key=lambda label: ranked[label]["val_accuracy"], default=None)
+    seconds = {label: metrics["total_seconds"] for label, metrics in results.items()}
+    return Progress(
+        study_name,
+        len(results),
+        len(labels),
+        estimate_seconds_left(seconds, labels, n_running + 1),  # this worker begins one, too
+        best,
+        None if best is None else results[best]["val_accuracy"],
+    )
+
+
+def estimate_seconds_left(
+    seconds: Mapping[str, float], labels: Collection[str], n_workers: int
+) -> float | None:
+    """Return the seconds until all runs are made; None as long as nothing tells.
+
+    A run takes as long as those whose labels differ from its own in the last number alone, the
+    seed; if none of them is finished, as long as all others.
+
+    Args:
+        seconds: of the finished runs, by label.
+        labels: of all runs.
         n_workers: how many make the rest at the same time.
     """
-    if not seconds_of_runs:
+    if not seconds:
         return None
-    mean = sum(seconds_of_runs) / len(seconds_of_runs)
-    return mean * (n_runs - len(seconds_of_runs)) / max(1, n_workers)
+    by_kind: dict[str, list[float]] = {}
+    for label, of_run in seconds.items():
+        by_kind.setdefault(_kind_of(label), []).append(of_run)
+    others = statistics.fmean(seconds.values())
+    left = [
+        statistics.fmean(by_kind.get(_kind_of(label), [others]))
+        for label in labels
+        if label not in seconds
+    ]
+    return sum(left) / max(1, n_workers)
+
+
+def _kind_of(label: str) -> str:
+    return re.sub(r"\d+$", "", label)
 
 
 def show_progress(progress: Progress) -> None:

@@ -4,29 +4,33 @@
     python -m experiments.one_factor --dry-run    # what it would train, and how long
 
 The default has one convolution and one dense layer, Adam at a rate of 0.001, batches of 64 and ten
-epochs. Batch size, kernel, stride, epochs, rate and architecture are changed by themselves, as in a
-document that says of each what it expects: how often weights are updated, how much memory and time
-that takes, how much gradients vary, how many parameters there are, how large the maps are, how
-training converges. Each of these is measured here, and each expectation is confirmed or refuted.
+epochs. Batch size, kernel, stride, epochs, rate and architecture are changed by themselves. A
+course's notes on MNIST say what to expect of each: how often weights are updated, how much memory
+and time that takes, how much gradients vary, how many parameters there are, how large the maps are,
+how training converges. Each of these is measured here, and each expectation confirmed or refuted.
 
 Flags of the main program, such as `--dataset digits`, change all of them. Killed and started again,
-it goes on where it was. Prints three tables (accuracies, influences, expectations), and writes them
-into the folder, with a row for each seed and two figures.
+it goes on where it was. Prints four tables (accuracies, sizes, influences, expectations), and
+writes them into the folder, with a row for each seed and two figures.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 from _00_main import make_settings
 from common.command_line import run_program
-from experiments.one_factor.expectations import FACTORS, rows_of_expectations
+from common.safe_files import write_atomically
+from experiments.one_factor import expectations
+from experiments.one_factor.expectations import COUNTED, FACTORS, rows_of_expectations, shown
 from experiments.one_factor.influences import FORMATS, rows_of_influences
 from studies.comparison import Entry, compare
-from studies.tables import write_csv, write_table
+from studies.tables import to_markdown, write_csv, write_table
 
 NAME = "one_factor"
-N_SEEDS = 5
+N_SEEDS, DEVIATION = 5, ", deviation"
 SET_HERE = (
     "recipe", "architecture", "batch_size", "epochs", "learning_rate", "early_stopping_enabled"
 )  # fmt: skip
@@ -43,10 +47,35 @@ def main(arguments: list[str]) -> None:
     folder = comparison.folder
     each = rows_of_influences(comparison)
     write_csv(folder / f"{NAME}_influences_each_seed.csv", each)
-    influences = each.groupby("name", sort=False).mean().drop(columns="seed").reset_index()
-    print(write_table(folder / f"{NAME}_influences", influences, FORMATS))
-    print(write_table(folder / f"{NAME}_expectations", rows_of_expectations(each), {}))
+    print(write_table(folder / f"{NAME}_sizes", means_of(each, COUNTED), FORMATS))
+    measured = [name for name in FORMATS if name not in COUNTED]
+    deviations = {f"{name}{DEVIATION}": FORMATS[name] for name in measured}
+    table = means_of(each, measured, with_deviations=True)
+    print(write_table(folder / f"{NAME}_influences", table, FORMATS | deviations))
+    rows = rows_of_expectations(each)
+    write_csv(folder / f"{NAME}_expectations.csv", rows)
+    text = to_markdown(pd.DataFrame(shown(rows)), expectations.FORMATS)
+    write_atomically(folder / f"{NAME}_expectations.md", text)
+    print(text)
     save_figure(draw_curves(comparison), folder / f"{NAME}_curves.png")
+
+
+def means_of(
+    each: pd.DataFrame, columns: Sequence[str], with_deviations: bool = False
+) -> pd.DataFrame:
+    """Return a row per name: the means over its seeds and, behind each, the deviation.
+
+    Args:
+        each: a row per run, with "name" and the columns.
+    """
+    by_name = each.groupby("name", sort=False)[list(columns)]
+    means, deviations = by_name.mean(), by_name.std()
+    parts: dict[str, pd.Series] = {}
+    for name in columns:
+        parts[name] = means[name]
+        if with_deviations:
+            parts[f"{name}{DEVIATION}"] = deviations[name]
+    return pd.DataFrame(parts).reset_index()
 
 
 def list_entries(changes: Mapping[str, Any]) -> list[Entry]:

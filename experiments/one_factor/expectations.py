@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 from scipy import stats
 
+from experiments.one_factor.influences import FORMATS as INFLUENCES
+
 # Factor -> row of the table -> settings that it changes.
 FACTORS: dict[str, dict[str, dict[str, Any]]] = {
     "batch size": {"batch of 128": {"batch_size": 128}, "batch of 256": {"batch_size": 256}},
@@ -23,6 +25,7 @@ COUNTED = (
     "updates per epoch", "map width", "parameters", "of the convolutions", "million multiply-adds"
 )  # fmt: skip
 CONFIDENCE = 0.99  # of an interval: there are a dozen comparisons, and chance would decide one
+FORMATS = {"half interval": ".2g", "n": "d"}
 
 
 class Expectation(NamedTuple):
@@ -32,6 +35,7 @@ class Expectation(NamedTuple):
     column: str  # of the influences
     smaller: str  # name of the row in which it is expected to be smaller
     larger: str
+    is_ours: bool = False  # our reading: the document has no figure in mind
 
 
 FINE, COARSE = "default", "batch of 256"
@@ -44,13 +48,11 @@ EXPECTATIONS = {  # by factor
         Expectation("larger: gradients vary less", "gradient noise", COARSE, FINE),
     ),
     "kernel size": (
-        Expectation("larger: more parameters", "parameters", "default", BIG_KERNEL),
-        Expectation("... of convolutions", "of the convolutions", "default", BIG_KERNEL),
+        # It counts the weights of a kernel. All in all there are fewer: the maps become smaller,
+        # and so does the dense layer.
+        Expectation("larger: more parameters", "of the convolutions", "default", BIG_KERNEL),
         Expectation(
-            "larger: broader patterns, so more accuracy",
-            "test accuracy in %",
-            "default",
-            BIG_KERNEL,
+            "larger: broader patterns", "test accuracy in %", "default", BIG_KERNEL, is_ours=True
         ),
     ),
     "stride": (
@@ -77,30 +79,49 @@ EXPECTATIONS = {  # by factor
 
 
 def rows_of_expectations(each: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a row per expectation whose rows are there: the two means, and the verdict.
+    """Return a row per expectation whose rows are there: means, their difference, and the verdict.
 
     Args:
         each: a row per run, with the columns "name" and "seed" and those of the expectations.
     """
-    rows = []
-    for factor, expectations in EXPECTATIONS.items():
-        for one in expectations:
-            if {one.smaller, one.larger} <= set(each["name"]):  # --only leaves out others
-                smaller, larger = (
-                    values_of(each, one, one.smaller),
-                    values_of(each, one, one.larger),
-                )
-                rows.append(
-                    {
-                        "factor": factor,
-                        "expected": one.text,
-                        "measured": one.column,
-                        "expected to be less": f"{one.smaller}: {smaller.mean():,.4g}",
-                        "expected to be more": f"{one.larger}: {larger.mean():,.4g}",
-                        "verdict": verdict(larger - smaller, one.column in COUNTED),
-                    }
-                )
-    return rows
+    names = set(each["name"])  # --only leaves out others
+    return [
+        row_of(factor, one, each)
+        for factor, expectations in EXPECTATIONS.items()
+        for one in expectations
+        if {one.smaller, one.larger} <= names
+    ]
+
+
+def row_of(factor: str, expectation: Expectation, each: pd.DataFrame) -> dict[str, Any]:
+    """Return the row of an expectation."""
+    smaller, larger = (
+        values_of(each, expectation, name) for name in (expectation.smaller, expectation.larger)
+    )
+    differences, is_counted = larger - smaller, expectation.column in COUNTED
+    return {
+        "factor": factor,
+        "expected": expectation.text,
+        "by": "us" if expectation.is_ours else "the document",
+        "measured": expectation.column,
+        "lower: row": expectation.smaller,
+        "lower: mean": smaller.mean(),
+        "higher: row": expectation.larger,
+        "higher: mean": larger.mean(),
+        "difference": differences.mean(),
+        "half interval": half_width(differences, is_counted),
+        "n": len(differences),
+        "verdict": verdict(differences, is_counted),
+    }
+
+
+def shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows with each mean as a text, in the format of what was measured."""
+    means = ("lower: mean", "higher: mean", "difference")
+    return [
+        {**row, **{name: format(row[name], INFLUENCES[row["measured"]]) for name in means}}
+        for row in rows
+    ]
 
 
 def values_of(each: pd.DataFrame, expectation: Expectation, name: str) -> pd.Series:
@@ -111,7 +132,7 @@ def values_of(each: pd.DataFrame, expectation: Expectation, name: str) -> pd.Ser
 def verdict(differences: pd.Series, is_counted: bool) -> str:
     """Return whether differences are above 0, as far as seeds can tell.
 
-    Runs of one seed have the same split, order and first weights, so each is compared with its
+    Runs of one seed have the same split and order of the images, so each is compared with its
     twin. What is measured differs if 0 is outside the interval of the mean difference (Student's
     t, CONFIDENCE).
 
@@ -119,13 +140,21 @@ def verdict(differences: pd.Series, is_counted: bool) -> str:
         differences: what is expected to be larger less what is expected to be smaller, by seed.
         is_counted: whether chance has no part in it.
     """
-    mean, n = differences.mean(), len(differences)
+    mean, error = differences.mean(), half_width(differences, is_counted)
     if differences.isna().any():
         return "not measured"
-    if not is_counted and n < 2:
+    if math.isnan(error):
         return "one seed cannot tell"
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) if n > 1 else 0.0
-    error = 0.0 if is_counted else quantile * differences.std() / math.sqrt(n)
     if abs(mean) <= error:
         return "too close to tell"
     return "confirmed" if mean > 0 else "refuted"
+
+
+def half_width(differences: pd.Series, is_counted: bool) -> float:
+    """Return half of the interval of a mean difference; NaN for one seed. Args as of `verdict`."""
+    n = len(differences)
+    if is_counted:
+        return 0.0
+    if n < 2:
+        return math.nan
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * differences.std() / math.sqrt(n)

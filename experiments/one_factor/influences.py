@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from common.data import Splits
+from common.machine import find_gpus
 from common.run_folder import read_description, read_history
 from common.settings import Settings
 from studies.comparison import Comparison, Entry, label_of, seeds_of
@@ -18,6 +20,9 @@ from studies.timed_steps import Repetitions, step_seconds
 if TYPE_CHECKING:
     import keras
 
+LAST = 5  # epochs whose unsteadiness is measured
+# The settings that sizes, memory and first gradients depend on.
+DECISIVE = ("dataset", "architecture", "batch_size", "optimizer", "val_size", "precision", "seed")
 CLEAR_REFS = Path("/proc/self/clear_refs")  # see proc(5)
 GRADIENTS = 30  # batches at most, of which the gradients are compared
 MEMORY_STEPS = 10  # of training, in which the memory is measured
@@ -65,11 +70,16 @@ def rows_of_influences(comparison: Comparison) -> pd.DataFrame:
 
 
 def measured_once(entry: Entry, seed: int, comparison: Comparison) -> dict[str, Any]:
-    """Return what is measured in a process of its own; what is kept is not measured again."""
-    label = label_of(entry, seed)
-    trained = read_description(comparison.results[label]["run_folder"]).settings
-    settings = dataclasses.replace(entry.settings, seed=seed, precision=trained["precision"])
-    return load_or_run(comparison.work_folder, label, measure, settings, trained)["measured"]
+    """Return what is measured in a process of its own; what is kept is not measured again.
+
+    Rows that differ in the rate or in the number of epochs share it.
+    """
+    run_folder = comparison.results[label_of(entry, seed)]["run_folder"]
+    precision = read_description(run_folder).settings["precision"]
+    settings = dataclasses.replace(entry.settings, seed=seed, precision=precision)
+    decisive = {name: getattr(settings, name) for name in DECISIVE}
+    label = re.sub(r"[^\w.]+", "_", "-".join(str(value) for value in decisive.values()))
+    return load_or_run(comparison.work_folder, label, measure, settings, decisive)["measured"]
 
 
 def convergence(accuracies: np.ndarray) -> dict[str, float]:
@@ -79,13 +89,20 @@ def convergence(accuracies: np.ndarray) -> dict[str, float]:
         accuracies: float (n_epochs,), in [0, 1].
 
     Returns:
-        The accuracy after the first epoch, in %. And the unsteadiness: what the accuracy loses from
-        an epoch to the next, on average, in percentage points; an epoch that gains loses nothing.
+        The accuracy after the first epoch, in %. And the unsteadiness: how far the last LAST
+        accuracies lie from a straight line through them, as a standard deviation in percentage
+        points. A training that still climbs is not unsteady for that.
     """
-    losses = np.maximum(-np.diff(accuracies), 0)
+    last = accuracies[-LAST:]
+    unsteadiness = math.nan
+    if len(last) == LAST:
+        epochs = np.arange(LAST)
+        line = np.polynomial.Polynomial.fit(epochs, last, 1)
+        squares = ((last - line(epochs)) ** 2).sum()
+        unsteadiness = 100 * math.sqrt(squares / (LAST - 2))  # a line has two parameters
     return {
         "validation % after 1 epoch": 100 * float(accuracies[0]),
-        "unsteadiness": 100 * float(losses.mean()) if len(losses) else math.nan,
+        "unsteadiness": unsteadiness,
     }
 
 
@@ -135,9 +152,10 @@ def memory_of_training(network: "keras.Model", settings: Settings) -> float | No
     """Return by how many MB some training steps raise this process's memory, at most.
 
     Returns:
-        None where the system is not Linux: others do not tell it since a given moment.
+        None where the system is not Linux, for others cannot reset the maximum; and on a GPU, which
+        has a memory of its own.
     """
-    if not CLEAR_REFS.exists():
+    if not CLEAR_REFS.exists() or find_gpus():
         return None
     CLEAR_REFS.write_text("5")  # from here on, the largest memory counts anew
     before = status_megabytes("VmRSS")

@@ -10,10 +10,11 @@ best accuracy so far is below the median of those that were finished, after as m
 that are not ended early read the test images once, and the sweep chooses nothing by them; the
 student validated on them.
 
-Several workers make the trials of one study together: start the same command again, with
-`--storage postgresql://...` on other machines too (docs/scaling.md). Killed and started again, it
-goes on where it was. It prints the best trial, with the command that trains its network, and what
-each parameter mattered; it writes a table of all trials and a figure into the folder.
+Several workers make the trials of one study together: start the same command again, each time with
+the same `--storage postgresql://...` (docs/scaling.md). Killed and started again, it goes on where
+it was. It prints the best trial, with the command that trains its network, and how much each
+parameter mattered. It writes a table of all trials and a figure into the folder. The student's
+further sweeps, of activation, dropout and noise, are left out.
 
 Weights & Biases can choose the values instead: see experiments/sweep.yaml.
 """
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> None:
     changes = parse_changes(others, SET_HERE, "the sweep chooses it").changes
     own = ["--trials"] if given.trials != TRIALS else []
     check_documented(given.write_docs, changes, own)
-    base = base_settings(changes)
+    base = base_settings({"output_dir": given.folder} | changes)
     if given.trials < 1:
         raise UserError(f"--trials must be 1 or more, got {given.trials}.")
     search = Search(SPACE, settings_of, callbacks_of(given))
@@ -65,7 +66,7 @@ def sweep_parser() -> Parser:
     parser = Parser(__doc__)
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"in all ({TRIALS})")
     parser.add_argument("--study", default=NAME, help=f"its name ({NAME})")
-    parser.add_argument("--storage", help="database URL (default: runs/studies.db)")
+    parser.add_argument("--storage", help="database URL (default: in the folder)")
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / NAME)
     parser.add_argument("--write-docs", action="store_true", help="write into docs/results")
     parser.add_argument("--wandb", action="store_true", help="log to Weights & Biases")

@@ -55,7 +55,7 @@ def report(
     if shares:
         print("Importance of each parameter, of 1 in all:")
         print(to_lines({name: f"{share:.2f}" for name, share in shares.items()}))
-    save_figure(draw_sweep(table, list(SPACE), shares), path.with_name(f"{path.name}.png"))
+    save_figure(draw_sweep(table, SPACE, shares), path.with_name(f"{path.name}.png"))
     print(f"Table and figure: {path.parent}")
 
 

@@ -127,11 +127,38 @@ def test_the_courses_fashion_example_has_the_layers_of_its_solution(networks):
         ("fast_cnn_small", [0.1]),
         ("fast_cnn_tiny", [0.1]),
         ("keras_example", [0.5]),
+        ("simple_conv", []),
+        ("drop_conv", [0.25, 0.25]),
+        ("sweep_baseline", [0.2] * 3),
+        ("sweep_best", [0.4] * 4),
+        ("alexnet", [0.5, 0.5]),
+        ("vgg16", [0.5, 0.5]),
+        ("googlenet", [0.4]),
+        ("fashion_cnn", [0.25]),
     ],
 )
 def test_dropout(networks, name, rates):
     found = [one.rate for one in networks[name].layers if isinstance(one, layers.Dropout)]
     assert found == rates
+
+
+def test_the_networks_of_the_sweep_have_noise_penalties_and_a_sigmoid(networks):
+    for name, noise, penalised in (
+        ("sweep_baseline", [0.1], [64]),
+        ("sweep_best", [0.75] * 4, [82, 54]),
+    ):
+        network = networks[name]
+        found = [one.stddev for one in network.layers if isinstance(one, layers.GaussianNoise)]
+        assert found == noise
+        dense = [one for one in network.layers if isinstance(one, layers.Dense)]
+        assert [one.units for one in dense if one.kernel_regularizer] == penalised
+        assert {round(float(one.kernel_regularizer.l2), 6) for one in dense[:-1]} == {0.07}
+    assert [one.activation.__name__ for one in dense] == ["relu", "sigmoid", "softmax"]
+    assert [one.use_bias for one in dense] == [True, True, False]
+    convolutions = [one for one in network.layers if isinstance(one, layers.Conv2D)]
+    assert [(one.kernel_size[0], one.strides[0], one.use_bias) for one in convolutions] == [
+        (3, 1, True), (3, 1, True), (5, 2, False)
+    ] * 2  # fmt: skip
 
 
 def test_narrower_networks_are_fast_cnn_with_fewer_filters(networks):

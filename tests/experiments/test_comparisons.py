@@ -11,16 +11,16 @@ pytest.importorskip("optuna")
 
 
 @pytest.fixture
-def stand_in(monkeypatch):
+def stand_in(monkeypatch, tmp_path):
     """Replace all trainings; return what was asked for."""
     asked = {}
 
-    def run_all(study, runs, storage):
+    def run_all(study, runs, storage, may_diverge):
         asked.update(runs)
         return {
             label: {
                 "test_accuracy": 0.9 + number / 1000, "test_loss": 0.1, "val_accuracy": 0.9,
-                "n_parameters": 1000 + number, "epochs_trained": 6, "train_seconds": 1.0 + number,
+                "run_folder": tmp_path, "epochs_trained": 6, "train_seconds": 1.0 + number,
             }
             for number, label in enumerate(runs)
         }  # fmt: skip
@@ -37,13 +37,24 @@ def test_lecture_networks_are_trained_as_published(stand_in, tmp_path):
         "simple_conv": 98.95, "drop_conv": 99.21, "drop_move_conv": 99.21, "drop_full_conv": 99.27,
         "sweep_baseline": 99.47, "sweep_best": 99.64, "cnn_mnist_101": 99.7,
     }  # fmt: skip
+    losses = table["published loss"].dropna().to_dict()
+    assert losses == {
+        "simple_conv": 0.1163, "drop_conv": 0.0359, "drop_move_conv": 0.0293,
+        "drop_full_conv": 0.025, "cnn_mnist_101": 0.009,
+    }  # fmt: skip
     runs = {label.split(",")[0]: settings for label, settings in stand_in.items()}
     lecture = [runs[name] for name in published if "conv" in name]
     assert {(one.optimizer, one.batch_size, one.epochs) for one in lecture} == {("adam", 64, 10)}
     moved = [(one.shift, one.rotation) for one in lecture]
     assert moved == [(0, 0), (0, 0), (0.18, 0), (0.18, 30)]
-    best = runs["sweep_best"]
+    best, baseline = runs["sweep_best"], runs["sweep_baseline"]
     assert (best.rate_decay, best.batch_size, best.monitor) == (0.975, 32, "val_accuracy")
+    assert (best.learning_rate, best.optimizer, best.epochs) == (1e-3, "adam", 100)
+    assert (best.rotation, best.zoom, best.shift, best.shear) == (15, 0.15, 0.1, 0.1)
+    assert best.early_stopping_enabled and best.early_stopping_patience == 10
+    assert best.plateau_patience > best.epochs
+    assert (baseline.learning_rate, baseline.batch_size, baseline.epochs) == (3e-3, 512, 100)
+    assert not baseline.early_stopping_enabled and not (baseline.rotation or baseline.shift)
     assert runs["default"].optimizer == "muon"
 
 

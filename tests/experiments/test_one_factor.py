@@ -9,7 +9,13 @@ from _00_main import make_settings
 from _02_data_preprocess import load_splits
 from _03_model_training import build_network
 from experiments.one_factor import __main__ as program
-from experiments.one_factor.expectations import EXPECTATIONS, rows_of_expectations, verdict
+from experiments.one_factor.expectations import (
+    COUNTED,
+    EXPECTATIONS,
+    rows_of_expectations,
+    shown,
+    verdict,
+)
 from experiments.one_factor.influences import FORMATS, convergence, gradient_noise, measure
 
 pytest.importorskip("optuna")
@@ -82,11 +88,13 @@ def test_gradient_noise_is_that_of_the_gradients(settings):
         np.testing.assert_array_equal(old, new)
 
 
-def test_a_training_is_unsteady_by_what_it_loses_not_by_what_it_gains():
-    values = convergence(np.array([0.5, 0.9, 0.7, 0.8, 0.81, 0.80]))
+def test_a_training_is_unsteady_by_how_far_its_last_epochs_lie_from_a_line():
+    values = convergence(np.array([0.5, 0.1, 0.9, 0.9, 0.9 + 0.001, 0.9, 0.9]))
     assert values["validation % after 1 epoch"] == 50
-    assert values["unsteadiness"] == pytest.approx(100 * (0.2 + 0.01) / 5)
-    assert convergence(1 - 0.3 * np.exp(-np.arange(20) / 6))["unsteadiness"] == 0
+    # From their mean, 0.2 of that percentage point above the others: 0.8, and four times 0.2.
+    assert values["unsteadiness"] == pytest.approx(0.1 * ((0.8**2 + 4 * 0.2**2) / 3) ** 0.5)
+    climbing = convergence(np.linspace(0.5, 0.9, 9))
+    assert climbing["unsteadiness"] == pytest.approx(0, abs=1e-9)
     assert np.isnan(convergence(np.array([0.5]))["unsteadiness"])
 
 
@@ -129,7 +137,45 @@ def test_runs_are_compared_seed_by_seed():
     )
     (row,) = rows_of_expectations(each)  # those of other rows are left out
     assert (row["factor"], row["verdict"]) == ("epochs", "confirmed")
-    assert row["expected to be less"] == "5 epochs: 370"
+    assert (row["lower: row"], row["lower: mean"], row["higher: row"]) == (
+        "5 epochs", 370, "20 epochs"
+    )  # fmt: skip
+    assert row["difference"] == pytest.approx(1) and row["n"] == 3
+    # Student's t of two degrees of freedom, at 99 %, times the standard error.
+    assert row["half interval"] == pytest.approx(9.925 * 0.1 / 3**0.5, rel=1e-3)
+
+
+def test_large_numbers_are_shown_whole():
+    each = pd.DataFrame({"name": ["stride of 2", "default"], "seed": [2, 2]})
+    for column in FORMATS:
+        each[column] = [13_504.0, 54_410.0]
+    text = {row["measured"]: row for row in shown(rows_of_expectations(each))}["parameters"]
+    assert (text["lower: mean"], text["higher: mean"]) == ("13,504", "54,410")
+    assert text["difference"] == "40,906"
+
+
+def test_expectations_are_those_of_the_document():
+    found = {(one.column, one.smaller, one.larger) for of in EXPECTATIONS.values() for one in of}
+    assert found == {
+        ("updates per epoch", "batch of 256", "default"),
+        ("memory in MB", "default", "batch of 256"),
+        ("s per epoch", "batch of 256", "default"),
+        ("gradient noise", "batch of 256", "default"),
+        ("of the convolutions", "default", "kernel of 5x5"),
+        ("test accuracy in %", "default", "kernel of 5x5"),
+        ("map width", "stride of 2", "default"),
+        ("million multiply-adds", "stride of 2", "default"),
+        ("parameters", "stride of 2", "default"),
+        ("s per epoch", "stride of 2", "default"),
+        ("training in s", "5 epochs", "20 epochs"),
+        ("validation % after 1 epoch", "rate of 0.0001", "default"),
+        ("unsteadiness", "rate of 0.0001", "rate of 0.01"),
+        ("parameters", "default", "2 convolutions, 3 dense"),
+        ("s per epoch", "default", "2 convolutions, 3 dense"),
+        ("test accuracy in %", "default", "2 convolutions, 3 dense"),
+    }
+    counted = {"map width", "parameters", "of the convolutions", "million multiply-adds"}
+    assert {*COUNTED} == counted | {"updates per epoch"}
 
 
 # --- The program ---
@@ -147,7 +193,9 @@ def test_program_ends_with_tables_and_figures_and_measures_nothing_twice(
     monkeypatch.setattr("studies.timed_runs.call_in_new_process", None)
     program.main(flags)
     influences = pd.read_csv(tmp_path / "one_factor_influences.csv").set_index("name")
-    assert influences.loc["5 epochs", "updates per epoch"] == 21
+    sizes = pd.read_csv(tmp_path / "one_factor_sizes.csv").set_index("name")
+    assert sizes.loc["5 epochs", "updates per epoch"] == 21
+    assert (tmp_path / "one_factor_expectations.md").exists()
     assert influences.loc["5 epochs", "test accuracy in %"] > 70
     if sys.platform == "linux":
         # 64 maps of 26x26x32 in float32 are 5.5 MB, and there is a gradient of each.

@@ -1,3 +1,5 @@
+import json
+
 import pandas as pd
 import pytest
 
@@ -17,13 +19,17 @@ def list_entries(changes):
 
 
 @pytest.fixture
-def made(monkeypatch):
+def made(monkeypatch, tmp_path):
     """Replace all trainings; return what was asked for."""
     asked = {}
 
-    def run_all(study, runs, storage):
+    def run_all(study, runs, storage, may_diverge):
         asked.update(runs)
-        shared = {"test_loss": 0.1, "val_accuracy": 0.5, "n_parameters": 7, "epochs_trained": 4}
+        folder = tmp_path / "run"
+        folder.mkdir(exist_ok=True)
+        described = {"settings": {"precision": "float32"}, "git_commit": "abc"}
+        (folder / "settings.json").write_text(json.dumps(described))
+        shared = {"test_loss": 0.1, "val_accuracy": 0.5, "epochs_trained": 4, "run_folder": folder}
         return {
             label: {**shared, "test_accuracy": 0.9 + settings.seed / 100, "train_seconds": 10.0}
             for label, settings in runs.items()
@@ -42,15 +48,39 @@ def test_table_has_a_row_per_entry_and_a_file_every_seed(made, tmp_path, capsys)
     assert list(table["test accuracy in %"]) == pytest.approx([93.5, 93.0])
     assert table.loc["first", "standard deviation"] == pytest.approx(0.5**0.5)
     assert pd.isna(table.loc["second", "standard deviation"])
-    assert table.loc["first", "published, in %"] == 90 and pd.isna(table.loc["second"].iloc[3])
+    published = table["published, in %"]
+    assert published["first"] == 90 and pd.isna(published["second"])
+    assert "published loss" not in table and "diverged" not in table
+    assert table.loc["first", "test loss"] == pytest.approx(0.1)
     assert table.loc["first", "million multiply-adds"] > 0
+    assert table.loc["first", "parameters"] > 100
+    assert {settings.output_dir for settings in made.values()} == {str(tmp_path)}
     each = pd.read_csv(tmp_path / "name_each_seed.csv")
     assert list(zip(each["name"], each["seed"], strict=True)) == [
         ("first", 3), ("first", 4), ("second", 3)
     ]  # fmt: skip
+    assert set(each["precision"]) == {"float32"} and set(each["git_commit"]) == {"abc"}
     assert (tmp_path / "name.png").exists()
     assert (tmp_path / "name.md").read_text() in capsys.readouterr().out
     assert list(result.table["name"]) == ["first", "second"]
+
+
+def test_a_run_that_diverged_is_counted_and_in_no_mean(tmp_path, monkeypatch):
+    ended = {"ended_early": True, "val_accuracy": 0.0, "epochs_trained": 1, "total_seconds": 9.0}
+    whole = {"test_accuracy": 0.9, "test_loss": 0.1, "val_accuracy": 0.8, "epochs_trained": 4}
+    results = {
+        "first, seed 3": whole | {"train_seconds": 10.0},
+        "first, seed 4": ended,
+        "second, seed 3": ended,
+    }
+    elsewhere = {label: {**one, "run_folder": tmp_path / "gone"} for label, one in results.items()}
+    monkeypatch.setattr(comparison, "run_all", lambda *_, **__: elsewhere)
+    compare("name", DESCRIPTION, [f"--folder={tmp_path}"], list_entries)
+    table = pd.read_csv(tmp_path / "name.csv").set_index("name")
+    assert list(table["n"]) == [1, 0] and list(table["diverged"]) == [1, 1]
+    assert table.loc["first", "test accuracy in %"] == pytest.approx(90)
+    assert table.loc["first", "epochs"] == 4 and pd.isna(table.loc["second", "epochs"])
+    assert len(pd.read_csv(tmp_path / "name_each_seed.csv")) == 3
 
 
 def test_rows_and_seeds_can_be_chosen(made, tmp_path):
@@ -86,7 +116,7 @@ def test_dry_run_lists_runs_epochs_and_costs_and_makes_none(tmp_path, capsys, mo
         "to do" in row and "| 6 |" in row.replace("  ", "") for row in rows
     )
     # 1,437 training images, nine tenths of them; six epochs; a millisecond each.
-    assert "3 of 3 runs to do: about 23 s of training" in printed
+    assert "3 of 3 runs to do: at most 23 s of training" in printed
     assert not list((tmp_path / "runs").glob("*"))  # neither a run nor a study
 
 
@@ -98,7 +128,14 @@ def test_each_training_is_timed_once_whatever_its_seed_and_length(monkeypatch):
         return forecast.ImageCost(flops=1e9, seconds=1e-3 * settings.batch_size)
 
     monkeypatch.setattr(forecast, "cost_per_image", cost_per_image)
-    changes = ({}, {"epochs": 9}, {"seed": 9}, {"batch_size": 64}, {"rotation": 3.0}, {"networks": 2})
+    changes = (
+        {},
+        {"epochs": 9},
+        {"seed": 9},
+        {"batch_size": 64},
+        {"rotation": 3.0},
+        {"networks": 2},
+    )
     runs = {str(change): list_entries(change)[0].settings for change in changes}
     rows = forecast.forecast_rows(runs, ["{}"])
     assert len(asked) == 3

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from _00_main import make_settings
-from common.user_error import UserError
+from common.user_error import DivergedError, UserError
 from studies import many_runs, run_queue, same_settings
-from studies.many_runs import make_next_run, run_all
+from studies.many_runs import Work, make_next_run, run_all
 from studies.run_queue import counting_trials, enqueue_next
 from studies.study_storage import StorageError, open_study
 from tests.studies.stub_worker import let_go, start_worker
@@ -195,14 +195,42 @@ def test_folder_of_another_run_is_not_gone_on_with(storage, made, seeds, monkeyp
     assert folder != path.parent and made == [1]
 
 
-def test_time_left_is_shared_by_the_workers(storage, made, seeds):
+def test_time_left_is_shared_by_the_workers(storage, made, seeds, monkeypatch):
     runs = seeds(1, 2, 3, 4)
     run_all("study", seeds(1), storage)
     study = open_study("study", storage)
     enqueue_next(study, runs)
     study.ask()  # another worker's
-    progress = many_runs.progress_of(study, runs)
-    assert progress == ("study", 1, 4, 7.0 * 3 / 2, "seed 1", 0.901)
+    shown = []
+
+    def look_and_stop(progress):
+        shown.append(progress)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(many_runs, "show_progress", look_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_all("study", runs, storage)
+    assert shown == [("study", 1, 4, 7.0 * 3 / 2, "seed 1", 0.901)]
+
+
+def test_a_list_goes_on_after_a_run_that_diverged_if_it_may(storage, seeds, monkeypatch, capsys):
+    made = []
+
+    def diverge_at_2(settings, resume_folder):
+        made.append(settings.seed)
+        if settings.seed == 2:
+            raise DivergedError("the training diverged: loss is nan")
+        return SimpleNamespace(metrics=metrics_of(settings.seed))
+
+    monkeypatch.setattr(many_runs, "run", diverge_at_2)
+    with pytest.raises(DivergedError):
+        run_all("strict", seeds(1, 2, 3), storage)
+    assert made == [1, 2]
+    results = run_all("tolerant", seeds(1, 2, 3), storage, may_diverge=True)
+    assert results["seed 2"]["ended_early"] and results["seed 3"]["test_accuracy"] == 0.03
+    assert "the training diverged: loss is nan" in capsys.readouterr().out
+    again = run_all("tolerant", seeds(1, 2, 3), storage, may_diverge=True)
+    assert again == results and made == [1, 2, 1, 2, 3]
 
 
 def test_default_storage_lies_where_the_runs_do(made, seeds, tmp_path):
@@ -454,7 +482,7 @@ def with_a_copy(storage, seeds):
 
 def test_copy_of_a_run_that_is_under_way_is_skipped(with_a_copy, made, seeds):
     study, _ = with_a_copy
-    make_next_run(study, seeds(1))
+    make_next_run(study, seeds(1), Work())
     assert made == []
     assert states_of(study) == [("seed 1", "RUNNING"), ("seed 1", "FAIL")]
 
@@ -464,7 +492,7 @@ def test_copy_of_a_finished_run_is_skipped_and_counts_for_nothing(with_a_copy, m
     other.set_user_attr("metrics", metrics_of(5))
     other.set_user_attr("run_folder", "a folder")
     study.tell(other, 0.9)
-    make_next_run(study, seeds(1))
+    make_next_run(study, seeds(1), Work())
     assert made == []
     assert run_queue.finished_runs(study, seeds(1))["seed 1"]["test_accuracy"] == 0.05
 
@@ -516,7 +544,7 @@ def test_a_database_that_fails_at_the_end_of_a_run_is_told_as_such(storage, seed
 
 def test_worker_that_finds_the_queue_empty_does_nothing(storage, made, seeds):
     study = open_study("study", storage)
-    make_next_run(study, seeds(1))
+    make_next_run(study, seeds(1), Work())
     assert made == [] and states_of(study) == [(None, "FAIL")]
     run_all("study", seeds(1), storage)
     assert made == [1]

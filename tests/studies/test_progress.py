@@ -10,6 +10,7 @@ from studies.progress import (
     describe,
     describe_duration,
     estimate_seconds_left,
+    progress_of,
     show_progress,
 )
 
@@ -17,10 +18,27 @@ HALF = Progress("my [bold]study", 2, 4, 600.0, "seed 1", 0.98765)
 
 
 def test_time_left_is_that_of_the_runs_before():
-    assert estimate_seconds_left([100.0, 200.0], n_runs=4, n_workers=1) == 300.0
-    assert estimate_seconds_left([100.0, 200.0], n_runs=4, n_workers=2) == 150.0
-    assert estimate_seconds_left([100.0], n_runs=1, n_workers=0) == 0.0
-    assert estimate_seconds_left([], n_runs=4, n_workers=1) is None
+    labels = [f"seed {seed}" for seed in range(9, 13)]
+    done = {"seed 9": 100.0, "seed 10": 200.0}
+    assert estimate_seconds_left(done, labels, n_workers=1) == 300.0
+    assert estimate_seconds_left(done, labels, n_workers=2) == 150.0
+    assert estimate_seconds_left(done, list(done), n_workers=0) == 0.0
+    assert estimate_seconds_left({}, labels, n_workers=1) is None
+
+
+def test_a_row_that_takes_long_is_expected_to_take_long_again():
+    labels = [f"{name}, seed {seed}" for seed in (0, 1) for name in ("small", "large", "other")]
+    done = {"small, seed 0": 1.0, "large, seed 0": 99.0}
+    # Another small and another large one, and two of which nothing is known.
+    assert estimate_seconds_left(done, labels, n_workers=1) == 1 + 99 + 2 * 50
+
+
+def test_progress_names_the_best_unless_it_compares_nothing():
+    results = {"a": {"val_accuracy": 0.5, "total_seconds": 2.0}}
+    shown = progress_of("s", ["a", "b"], results, n_running=1, show_best=True)
+    assert shown == Progress("s", 1, 2, 1.0, "a", 0.5)
+    hidden = progress_of("s", ["a", "b"], results, n_running=0, show_best=False)
+    assert hidden == Progress("s", 1, 2, 2.0, None, None)
 
 
 def test_description_names_what_is_done_and_the_best():

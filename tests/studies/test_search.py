@@ -133,7 +133,7 @@ def test_what_another_worker_left_does_not_narrow_what_is_searched(storage, runs
     run_all("study", runs(3), storage, search=search)
     study = open_study("study", storage)
     search.enter(study)
-    many_runs.make_next_run(study, runs(3), search)  # the queue is empty
+    many_runs.make_next_run(study, runs(3), many_runs.Work(search))  # the queue is empty
     assert [trial.state.name for trial in study.get_trials()][-1] == "FAIL"
     sampler = study.sampler
     trial = study.get_trials()[0]
