@@ -58,7 +58,15 @@ class NothingToDoError(Exception):
 
 
 class Work(NamedTuple):
-    """How the runs of a study are made; see `run_all`."""
+    """How the runs of a study are made.
+
+    Attributes:
+        search: how each run varies its settings; None: not at all.
+        show_best: whether the progress names the run with the highest validation accuracy. Of runs
+            that learn from different images, it would compare what cannot be compared.
+        may_diverge: whether a run that diverges is noted, and the others are made. In a search it
+            always is.
+    """
 
     search: "Search | None" = None
     show_best: bool = True
@@ -85,11 +93,7 @@ def run_all(
             the first run.
         heartbeat_seconds: how often a worker gives a sign of life. A killed worker's run is taken
             up by another after MISSED_HEARTBEATS of them.
-        search: how each run varies its settings; None: not at all.
-        show_best: whether the progress names the run with the highest validation accuracy. Of runs
-            that learn from different images, it would compare what cannot be compared.
-        may_diverge: whether a run that diverges is noted, and the others are made. In a search it
-            always is.
+        search, show_best, may_diverge: see `Work`.
 
     Returns:
         By label, the content of metrics.json and the run folder. Of a run that a search ended
