@@ -1,6 +1,8 @@
 """The text: where it comes from, its characters as numbers, and its three parts."""
 
+import codecs
 import hashlib
+import http.client
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -45,15 +47,20 @@ def read_text(source: str, folder: Path, encoding: str = "utf-8-sig") -> str:
     path = EXCERPT if source == "excerpt" else Path(source)
     if source == "tiny_schiller":
         path = folder / "tiny_schiller.txt"
-        if not (path.exists() and is_public_file(path.read_bytes())):
+        if not (path.exists() and is_public_file(read_bytes(path))):
             download(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}.") from error
+    content = read_bytes(path)
     text = decode(content, encoding, path).replace("\r\n", "\n")
     check(text, path)
     return text
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what a file holds, or raise UserError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}.") from error
 
 
 def download(path: Path) -> None:
@@ -67,7 +74,7 @@ def download(path: Path) -> None:
     try:
         with urllib.request.urlopen(URL, timeout=TIMEOUT) as answer:
             content = answer.read()
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:  # the latter if it breaks off
         raise UserError(f"cannot download the text: {reason_of(error)}. {advice}") from error
     if not is_public_file(content):
         raise UserError(f"{URL} is not the file that it was. {advice}")
@@ -87,12 +94,16 @@ def decode(content: bytes, encoding: str, path: Path) -> str:
     Raises:
         UserError: they are none in this encoding, or the encoding is unknown.
     """
-    if b"\0" in content and not encoding.lower().startswith(("utf-16", "utf-32", "utf16", "utf32")):
+    try:
+        name = codecs.lookup(encoding).name
+    except LookupError:
+        raise UserError(f"unknown encoding '{encoding}'. Try utf-8, latin-1 or cp1252.") from None
+    if b"\0" in content and not name.startswith(("utf-16", "utf-32")):
         raise UserError(f"{path} is no text: it holds zero bytes. (For UTF-16: --encoding utf-16.)")
     try:
         return content.decode(encoding)
-    except LookupError:
-        raise UserError(f"unknown encoding '{encoding}'. Try utf-8, latin-1 or cp1252.") from None
+    except LookupError:  # an encoding that Python has, but not of text, such as base64
+        raise UserError(f"'{encoding}' is no encoding of text. Try utf-8 or latin-1.") from None
     except UnicodeError as error:
         where = f" (byte {error.start})" if isinstance(error, UnicodeDecodeError) else ""
         raise UserError(
@@ -105,7 +116,7 @@ def check(text: str, path: Path) -> None:
     """Raise UserError for a text that nothing can be learned from."""
     if not text.strip():
         raise UserError(f"{path} is empty. Expected a text of {SHORTEST:,} characters or more.")
-    if len(set(text)) == 1:
+    if len(set(text.strip())) == 1:  # an editor has put the end of a line behind them
         raise UserError(f"{path} repeats a single character, {text[0]!r}: nothing to learn.")
     if len(text) < SHORTEST:
         raise UserError(
@@ -143,21 +154,28 @@ def reduce_prompt(prompt: str, how: str, characters: str) -> str:
 
 
 def bits_to_restore(primer: str, reduced_primer: str, test: str, reduced_test: str) -> float:
-    """Return the bits per character that a text with fewer labels has lost.
+    """Return the bits per character that a text with fewer labels has lost, at most.
 
-    They are what one needs to restore it who knows how often each character of the primer became
-    which one. So what different labels need for a character can be compared.
+    They are the bits needed to restore the original by someone who has counted, in the primer,
+    which original character stood for each reduced one behind each other reduced one. (A capital
+    comes behind a full stop, or a blank.) So what different labels need can be compared. More
+    context would make them fewer.
 
     Args:
-        primer, reduced_primer: what is counted, of equal lengths; each pair once more.
+        primer, reduced_primer: what is counted, of equal lengths; each original once more.
         test, reduced_test: what is restored, of equal lengths.
     """
-    pairs, singles = Counter(zip(primer, reduced_primer, strict=True)), Counter(reduced_primer)
-    n_originals = Counter(short for _, short in {*pairs, *zip(test, reduced_test, strict=True)})
-    shares = [
-        (pairs[long, short] + 1) / (singles[short] + n_originals[short])
-        for long, short in zip(test, reduced_test, strict=True)
-    ]
+    originals: dict[str, set[str]] = {}
+    pairs: Counter[tuple[str, str, str]] = Counter()
+    singles: Counter[tuple[str, str]] = Counter()
+    for before, short, long in zip("\n" + reduced_primer, reduced_primer, primer, strict=False):
+        originals.setdefault(short, set()).add(long)
+        pairs[before, short, long] += 1
+        singles[before, short] += 1
+    shares = []
+    for before, short, long in zip("\n" + reduced_test, reduced_test, test, strict=False):
+        n = len(originals.get(short, set()) | {long})
+        shares.append((pairs[before, short, long] + 1) / (singles[before, short] + n))
     return float(-np.log2(shares).mean())
 
 
@@ -174,10 +192,13 @@ class Vocabulary:
     def __init__(self, text: str) -> None:
         self.characters = "".join(sorted(set(text)))
         if len(self.characters) > MOST_CHARACTERS:
+            advice = "" if RARE_SIGN in self.characters else " Try --labels merged."
             raise UserError(
                 f"the text has {len(self.characters)} different characters, at most "
-                f"{MOST_CHARACTERS} can be had. Try --labels merged."
+                f"{MOST_CHARACTERS} are allowed.{advice}"
             )
+        if len(self.characters) == 1:  # all were rare, and are merged
+            raise UserError("the text has a single character left. Leave --labels out.")
         self._numbers = {sign: number for number, sign in enumerate(self.characters)}
 
     def __len__(self) -> int:
@@ -192,7 +213,7 @@ class Vocabulary:
         unknown = sorted(set(text) - self._numbers.keys())
         if unknown:
             named = " ".join(repr(sign) for sign in unknown)
-            raise UserError(f"the network has never seen {named}. Write without.")
+            raise UserError(f"the network has never seen {named}. Leave it out.")
         return np.array([self._numbers[sign] for sign in text], np.int32)
 
     def decode(self, numbers: np.ndarray) -> str:

@@ -36,8 +36,8 @@ def draw(log_probabilities: np.ndarray, style: Style, rng: np.random.Generator) 
     """
     if style.temperature == 0:
         return int(log_probabilities.argmax())
-    logits = log_probabilities / style.temperature
-    probabilities = np.exp(logits - logits.max())
+    # The largest is taken away first, or a tiny temperature would make infinities of all.
+    probabilities = np.exp((log_probabilities - log_probabilities.max()) / style.temperature)
     probabilities /= probabilities.sum()
     order = np.argsort(-probabilities, kind="stable")
     # The first one whose sum reaches top_p is the last one that counts: so there is always one.

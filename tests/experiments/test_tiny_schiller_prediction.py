@@ -158,15 +158,20 @@ class TestRivals:
             -(np.log2(8 / 12) + np.log2(4 / 12)) / 2
         )
 
-    def test_compressors_need_less_for_what_they_have_read(self):
+    @pytest.mark.parametrize("bits", [ppmd_bits, zpaq_bits])
+    def test_compressors_need_less_for_what_they_have_read(self, bits):
         rng = np.random.default_rng(3)
         new = "".join(rng.choice(list("abcdefgh"), 3000))
         other = "".join(rng.choice(list("abcdefgh"), 3000))
-        for bits in (ppmd_bits, zpaq_bits):
-            known, unknown = bits(new, new), bits(other, new)
-            if known is None:
-                pytest.skip("not installed")
-            assert known < 1.5 and 2.8 < unknown < 4
+        known, unknown = bits(new, new), bits(other, new)
+        if known is None:
+            pytest.skip("not installed")
+        assert known < 1.5 and 2.8 < unknown < 4
+
+    def test_one_that_fails_is_left_out(self, monkeypatch, capsys):
+        monkeypatch.setattr(rivals.shutil, "which", lambda name: "/nowhere/zpaq")
+        assert zpaq_bits("a", "b") is None
+        assert "zpaq is left out: it failed" in capsys.readouterr().out
 
     def test_a_missing_one_is_told_in_a_line(self, monkeypatch, capsys):
         monkeypatch.setitem(sys.modules, "pyppmd", None)  # as if it were not installed
@@ -192,6 +197,8 @@ class TestWriting:
             self.frequencies(Style(0.5, 1.0)), squared / squared.sum(), atol=0.03
         )
         assert self.frequencies(Style(0.0, 1.0))[0] == 1
+        with np.errstate(over="ignore"):
+            assert self.frequencies(Style(1e-310, 1.0))[0] == 1
 
     def test_top_p_keeps_the_likeliest(self):
         np.testing.assert_allclose(

@@ -1,4 +1,5 @@
 import hashlib
+import http.client
 import io
 
 import numpy as np
@@ -47,8 +48,10 @@ def test_a_file_of_another_encoding_is_read_when_it_is_named(tmp_path):
         read_text(path, tmp_path)
     with pytest.raises(UserError, match="unknown encoding 'klingon'"):
         read_text(path, tmp_path, "klingon")
+    with pytest.raises(UserError, match="'base64' is no encoding of text"):
+        read_text(path, tmp_path, "base64")
     utf_16 = write(tmp_path, expected.encode("utf-16"))
-    assert read_text(utf_16, tmp_path, "utf-16") == expected
+    assert read_text(utf_16, tmp_path, "utf-16") == read_text(utf_16, tmp_path, "U16") == expected
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,7 @@ def test_a_file_of_another_encoding_is_read_when_it_is_named(tmp_path):
         (" \n\n" * 5000, "is empty"),
         (b"\x7fELF\0\0\0" * 5000, "is no text: it holds zero bytes"),
         ("a" * 10_000, "repeats a single character, 'a'"),
+        ("a" * 10_000 + "\n", "repeats a single character, 'a'"),
         (SENTENCE * 10, "has 400 characters, expected 5,000 or more"),
     ],
 )
@@ -111,6 +115,20 @@ class TestDownload:
         with pytest.raises(UserError, match="no route to host. Save the file yourself"):
             read_text("tiny_schiller", tmp_path)
 
+    def test_one_that_breaks_off_is_told_in_one_line(self, monkeypatch, tmp_path):
+        class HalfAnAnswer(io.BytesIO):
+            def read(self, *_):
+                raise http.client.IncompleteRead(b"half")
+
+        monkeypatch.setattr(module.urllib.request, "urlopen", lambda *_, **__: HalfAnAnswer())
+        with pytest.raises(UserError, match="cannot download the text: IncompleteRead"):
+            read_text("tiny_schiller", tmp_path)
+
+    def test_a_folder_in_its_place_is_told(self, tmp_path):
+        (tmp_path / "tiny_schiller.txt").mkdir()
+        with pytest.raises(UserError, match=r"cannot read .*tiny_schiller\.txt"):
+            read_text("tiny_schiller", tmp_path)
+
 
 def test_fewer_labels():
     text = "Äpfel und äpfel. " * 200 + "Q" + "Ende. " * 400
@@ -131,13 +149,13 @@ def test_a_prompt_is_reduced_as_the_text_was():
 
 
 def test_bits_to_restore_by_hand():
-    """After 'aaAa': a was 3 of 4 a's; with one more of each, a has 4 and A 2 of 6."""
-    assert bits_to_restore("aaAa", "aaaa", "aA", "aa") == pytest.approx(
-        -(np.log2(4 / 6) + np.log2(2 / 6)) / 2
-    )
+    # Behind a blank, A came twice and a once; behind a, a came three times.
+    primer = " A A aaaa"
+    bits = bits_to_restore(primer, primer.lower(), " Aa", " aa")
+    assert bits == pytest.approx(-(np.log2(3 / 5) + np.log2(4 / 5)) / 3)
     assert bits_to_restore("ab", "ab", "ba", "ba") == 0
-    # B was never seen: of b's, there are two kinds in all, b and B.
-    assert bits_to_restore("ab", "ab", "B", "b") == pytest.approx(-np.log2(1 / 3))
+    # B was never seen, and b once, behind an a: of b's, there are two kinds in all.
+    assert bits_to_restore("ab", "ab", "aB", "ab") == pytest.approx(-np.log2(1 / 3) / 2)
 
 
 def test_characters_have_numbers_and_unknown_ones_are_named():
@@ -146,6 +164,10 @@ def test_characters_have_numbers_and_unknown_ones_are_named():
     assert len(vocabulary) == 4
     np.testing.assert_array_equal(numbers, [1, 0, 3, 0, 3, 2])
     assert vocabulary.decode(numbers) == "banane"
+    with pytest.raises(UserError, match="a single character left"):
+        Vocabulary(RARE_SIGN * 9)
+    with pytest.raises(UserError, match="256 different characters, at most 255 are allowed. Try"):
+        Vocabulary("".join(map(chr, range(256))))
     with pytest.raises(UserError, match="never seen 'x' '€'"):
         vocabulary.encode("ban€x")
 
