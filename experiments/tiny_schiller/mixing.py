@@ -1,21 +1,21 @@
-"""Two predictors are better than one: a gate learns, while it reads, whom to trust and when.
+"""Several predictors are better than one: gates learn, while they read, whom to trust and when.
 
 The predictors' probabilities are multiplied, each raised to a weight, and scaled to sum to 1. (To
 average them would let the less certain one blur the other.) The weights move by gradient descent on
 the cross-entropy after each character, as in M. Mahoney, "Adaptive weighing of context models for
 lossless data compression" (technical report CS-2005-16, Florida Tech, 2005), here for whole
-characters where there it is bits.
+characters where there it is bits. Mixing the mixtures of several gates is his, too (paq8).
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.tiny_schiller.ngrams import as_bytes, readers_of
-from experiments.tiny_schiller.text import Vocabulary
+from experiments.tiny_schiller.ngrams import Counted
 
-# Of the gate's gradient descent, in the end. Tried, as SURE, on the excerpt's validation part only.
+# Of a gate's gradient descent, in the end. Tried, like SURE, on the excerpt's validation part only.
 RATE = 0.002
-# The gate's situations: how sure the model of characters is of the likeliest one.
-SURE = (0.3, 0.6, 0.9)
+SURE = (0.3, 0.6, 0.9)  # bounds of how sure a predictor is of the likeliest character
 
 
 class Gate:
@@ -49,6 +49,9 @@ class Gate:
     def learn(self, symbol: int) -> None:
         """Move the weights of the last situation, now that its character is known.
 
+        Args:
+            symbol: the number of that character.
+
         The gradient of log p(symbol) with respect to a predictor's weight is what that predictor
         said of the symbol, less what it says on average under the mixture.
         """
@@ -58,32 +61,74 @@ class Gate:
         self.weights[self._situation] += rate * (self._logs[:, symbol] - expected)
 
 
+class Mixture:
+    """Several gates, each with its own kind of situation, and a last gate that mixes them.
+
+    What is a good weight depends on how sure the predictors are, on how long a context is known,
+    and on the last character. Each of these would make too few examples of each situation, if all
+    were asked for at once.
+
+    Args:
+        n_predictors: how many there are.
+        n_situations: of each gate but the last, which has one.
+    """
+
+    def __init__(self, n_predictors: int, n_situations: Sequence[int]) -> None:
+        self.gates = [Gate(n_predictors, n, RATE) for n in n_situations]
+        self.last = Gate(len(self.gates), 1, RATE)
+
+    def mix(self, log_probabilities: np.ndarray, situations: Sequence[int]) -> np.ndarray:
+        """Return the mixed log probabilities, float (n_symbols,); arguments as of `Gate.mix`."""
+        mixed = [
+            gate.mix(log_probabilities, situation)
+            for gate, situation in zip(self.gates, situations, strict=True)
+        ]
+        return self.last.mix(np.array(mixed), 0)
+
+    def learn(self, symbol: int) -> None:
+        """Let all gates learn the character that has come."""
+        for gate in (*self.gates, self.last):
+            gate.learn(symbol)
+
+
 def mixed_bits(
-    network_logs: np.ndarray | None, primer: np.ndarray, text: np.ndarray, vocabulary: Vocabulary
+    network_logs: np.ndarray | None, counted: Counted, text: np.ndarray, n_symbols: int
 ) -> float:
     """Return the bits per character of a network and models that count, mixed.
 
-    How sure the model of characters is, is the gate's situation. The counts and the gate learn each
-    character after they have predicted it.
+    The gates learn each character after they have predicted it.
 
     Args:
         network_logs: float (n, n_symbols), log probabilities at each place of the text; None: of
             the counts alone.
-        primer: what comes before the text, int.
+        counted: what the models that count say at each place.
         text: int (n,).
-        vocabulary: of both.
+        n_symbols: size of the vocabulary.
     """
-    readers = readers_of(primer, vocabulary)
-    gate = Gate(len(readers) + (network_logs is not None), len(SURE) + 1, RATE)
-    likelihoods = np.empty(len(text))
-    for place, symbol in enumerate(as_bytes(text)):
-        counted = [reader.predict() for reader in readers]
-        logs = np.log(counted)
-        if network_logs is not None:
-            logs = np.vstack([network_logs[place].astype(np.float64), logs])
-        situation = int(np.searchsorted(SURE, counted[0].max()))
-        likelihoods[place] = gate.mix(logs, situation)[symbol]
-        gate.learn(symbol)
-        for reader in readers:
-            reader.read(symbol)
-    return float(-likelihoods.mean() / np.log(2))
+    logs = counted.logs
+    if network_logs is not None:
+        logs = np.concatenate([network_logs[:, np.newaxis].astype(np.float32), logs], axis=1)
+    kinds = situations_of(logs, counted, text, n_symbols)
+    mixture = Mixture(logs.shape[1], kinds.max(axis=0) + 1)
+    total = 0.0
+    for of_place, situations, symbol in zip(logs, kinds.tolist(), text.tolist(), strict=True):
+        total -= mixture.mix(of_place.astype(np.float64), situations)[symbol]
+        mixture.learn(symbol)
+    return float(total / len(text) / np.log(2))
+
+
+def situations_of(
+    logs: np.ndarray, counted: Counted, text: np.ndarray, n_symbols: int
+) -> np.ndarray:
+    """Return the situation of each of three gates at each place, int (n, 3).
+
+    How sure the first predictor and the model of characters are; how long a context that model
+    knows, and whether it is unambiguous; which character came last.
+
+    Args: as of `mixed_bits`; `logs` are of all predictors, (n, n_predictors, n_symbols).
+    """
+    first, characters = (np.exp(logs[:, place].max(axis=1)) for place in (0, -3))
+    sureness = np.searchsorted(SURE, first) * (len(SURE) + 1) + np.searchsorted(SURE, characters)
+    depths = 2 * counted.depths + counted.are_unambiguous
+    last = np.concatenate([[n_symbols], text[:-1]])
+    return np.stack([sureness, depths, last], axis=1)

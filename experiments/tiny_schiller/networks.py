@@ -23,12 +23,12 @@ class Recipe:
     dropout: float = 0.2
     drops_memories: bool = True  # dropout behind the recurrent layers too, not only the dense ones
     streams: int = 64  # texts that are read side by side
-    window: int = 64  # characters through which a mistake is traced back
+    window: int = 64  # characters through which gradients flow back
     # Whether it learns from single windows, as the published one: of each, the last answer alone
     # counts, and the next window begins with an empty memory.
     single_windows: bool = False
     epochs: int = 10
-    steps: int | None = None  # of an epoch; None: as many as the text has
+    steps: int | None = None  # of an epoch of single windows; else as many as the text has
     learning_rate: float = 1e-3  # of Adam: its peak, if the rate rises and falls
     rises_and_falls: bool = False  # else it is constant
     beta_2: float = 0.999  # Adam's memory of squared gradients
@@ -36,8 +36,8 @@ class Recipe:
 
 
 # As published: LSTM 256, LSTM 256, Dense 128, Dropout 0.2, Dense 128, Dropout 0.2, softmax; Adam,
-# windows of 100 characters, batches of 1,024. Of an earlier one, the GRU layers are told. An epoch
-# is all windows there, 1,590 steps. Here it has so many steps that ten take about half an hour.
+# windows of 100 characters, batches of 1,024. Of an earlier network, only the GRU layers are known.
+# An epoch is all windows there, 1,590 steps. Here it has so many that ten take half an hour.
 PUBLISHED = Recipe(
     dense=(128, 128), drops_memories=False, streams=1024, window=100, single_windows=True, steps=40
 )

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,6 @@ from experiments.tiny_schiller.training import train
 from experiments.tiny_schiller.writing import Reader
 
 DESCRIPTION, WEIGHTS, BACKUP = "description.json", "weights.npz", "backup.npz"
-SCORES = "scores.json"
 AGAIN = "Delete the folder; it is then trained again."
 
 
@@ -48,8 +47,8 @@ def make_or_load(
         folder: of this network alone.
 
     Raises:
-        UserError: the folder holds a network of another recipe or text, is damaged, or cannot be
-            written; or as of `train`.
+        UserError: the folder holds a network of another recipe, text or precision, is damaged, or
+            cannot be written; or as of `train`.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +57,7 @@ def make_or_load(
     if kept is None:
         write_json(folder / DESCRIPTION, wanted)
     elif not isinstance(kept, dict) or {k: kept.get(k) for k in wanted} != wanted:
-        raise UserError(f"{folder} holds another network. {AGAIN}")
+        raise UserError(f"{folder} holds another network. Choose another --folder.")
     if not (folder / WEIGHTS).exists():
         network, seconds = train(recipe, len(vocabulary), text, validation, seed, folder / BACKUP)
         write_json(folder / DESCRIPTION, {**wanted, "seconds": seconds})
@@ -74,6 +73,7 @@ def describe(recipe: Recipe, vocabulary: Vocabulary, seed: int, text: np.ndarray
         "recipe": dataclasses.asdict(recipe),
         "characters": vocabulary.characters,
         "seed": seed,
+        "computed": f"{keras.config.dtype_policy().name}, {keras.backend.backend()}",
     }
     return json.loads(json.dumps(content))
 
@@ -116,27 +116,37 @@ def load(folder: Path) -> Trained:
     return Trained(network, recipe, vocabulary, described.get("seconds", 0.0))
 
 
+def code_of(*names: str) -> bytes:
+    """Return the text of files of this folder: what their code makes depends on it."""
+    return b"".join(Path(__file__).with_name(name).read_bytes() for name in names)
+
+
 def kept_scores(
-    folder: Path, test: np.ndarray, settings: Any, measure: Callable[[], dict[str, float]]
+    path: Path, made_of: Sequence[Any], measures: Mapping[str, Callable[[], float | None]]
 ) -> dict[str, float]:
-    """Return the scores of a network's folder; measure and keep them, if there are none of these.
+    """Return scores by name; measure those that the file does not have, and keep them at once.
 
     Args:
-        folder: of the network.
-        test: int (n,), what it was judged by.
-        settings: all else that the scores depend on, as JSON has it.
-        measure: returns the scores by name.
+        path: of the file.
+        made_of: all that the scores depend on, as bytes or as JSON has it.
+        measures: by name, what measures it; None is left out, and measured again next time.
+
+    Raises:
+        UserError: the file cannot be read or written.
     """
-    path = folder / SCORES
-    parts = (folder / WEIGHTS).read_bytes(), test.tobytes(), json.dumps(settings).encode()
-    made_of = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
-    if path.exists():
-        kept = read_json(path)
-        if isinstance(kept, dict) and kept.get("made of") == made_of:
-            return kept["scores"]
-    scores = measure()
-    write_json(path, {"made of": made_of, "scores": scores})
-    return scores
+    parts = (part if isinstance(part, bytes) else json.dumps(part).encode() for part in made_of)
+    origin = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+    kept = read_json(path) if path.exists() else None
+    scores = kept["scores"] if isinstance(kept, dict) and kept.get("made of") == origin else {}
+    for name, measure in measures.items():
+        if name in scores:
+            continue
+        bits = measure()
+        if bits is not None:
+            print(f"  {name}: {bits:.3f} bits per character", flush=True)
+            scores[name] = bits
+            write_json(path, {"made of": origin, "scores": scores})
+    return {name: scores[name] for name in measures if name in scores}
 
 
 def n_weights(network: keras.Model) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from common.safe_files import writing
 from common.user_error import UserError
 from experiments.tiny_schiller.networks import Recipe, build, forget
 from experiments.tiny_schiller.scoring import BITS, static_bits
@@ -158,6 +159,24 @@ class Epochs(keras.callbacks.Callback):
         return static_bits(self.model, self.recipe, self.n_symbols, before, self.validation)
 
 
+class HistoryOfEpochs(keras.callbacks.CSVLogger):
+    """Keras' CSVLogger; a full disk is told in one line."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), append=True)
+        self.path = path
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Open the file."""
+        with writing(self.path):
+            super().on_train_begin(logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Write a row."""
+        with writing(self.path):
+            super().on_epoch_end(epoch, logs)
+
+
 def train(
     recipe: Recipe,
     n_symbols: int,
@@ -212,7 +231,7 @@ def fit(
         callbacks=[
             StopWhenDiverged(recipe.learning_rate, "Try a smaller rate in networks.py"),
             epochs,
-            keras.callbacks.CSVLogger(str(history), append=True),
+            HistoryOfEpochs(history),
             backup,
         ],
         verbose=verbose,
@@ -231,8 +250,8 @@ def batches_of(recipe: Recipe, text: np.ndarray, seed: int) -> Streams | SingleW
     """Return what a network of a recipe learns from; a text is int (n,)."""
     if not recipe.single_windows:
         return Streams(text, streams_for(recipe, len(text)), recipe.window, seed)
-    steps = recipe.steps or max(1, (len(text) - recipe.window) // recipe.streams)
-    return SingleWindows(text, recipe.streams, recipe.window, steps, seed)
+    assert recipe.steps is not None  # all windows of a text would be too many
+    return SingleWindows(text, recipe.streams, recipe.window, recipe.steps, seed)
 
 
 def compile_network(network: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:

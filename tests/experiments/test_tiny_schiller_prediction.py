@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from experiments.tiny_schiller import ngrams, rivals
-from experiments.tiny_schiller.mixing import Gate, mixed_bits
-from experiments.tiny_schiller.ngrams import Characters, Words, as_bytes, ngram_bits, readers_of
+from experiments.tiny_schiller.mixing import Gate, Mixture, mixed_bits, situations_of
+from experiments.tiny_schiller.ngrams import Characters, Counted, Words, as_bytes, count, readers_of
 from experiments.tiny_schiller.rivals import ppmd_bits, uniform_bits, unigram_bits, zpaq_bits
+from experiments.tiny_schiller.scoring import bits_per_character
 from experiments.tiny_schiller.text import Vocabulary
 from experiments.tiny_schiller.writing import (
     REPEATED,
@@ -25,6 +26,11 @@ def probabilities_after(model, context):
     """Return what a model of characters predicts after some of them."""
     model.last = bytes(context)
     return model.predict()
+
+
+def ngram_bits(primer, text):
+    """Return what the model of characters needs, of three of them."""
+    return bits_per_character(count(primer, text, Vocabulary("abc")).logs[:, 0], text)
 
 
 class TestCharacters:
@@ -49,8 +55,8 @@ class TestCharacters:
 
     def test_it_learns_while_it_predicts(self):
         nothing, text = np.array([], int), np.array([0, 1, 2] * 50)
-        assert ngram_bits(nothing, text[:1], 3) == pytest.approx(np.log2(3))
-        assert ngram_bits(text, text, 3) < 0.05 < ngram_bits(nothing, text, 3)
+        assert ngram_bits(nothing, text[:1]) == pytest.approx(np.log2(3))
+        assert ngram_bits(text, text) < 0.05 < ngram_bits(nothing, text)
 
     def test_what_came_more_often_gives_more_away(self):
         model = Characters(3, order=0, discounts=(0, 0.2, 0.5, 0.9))
@@ -58,6 +64,31 @@ class TestCharacters:
         taken = np.array([0.2, 0.5, 0.9])
         expected = (np.array([1, 2, 4]) - taken + taken.sum() / 3) / 7
         np.testing.assert_allclose(model.predict(), expected)
+
+    def test_it_knows_how_much_of_the_context_it_knew(self):
+        model = Characters(3, order=2)
+        model.read_all(bytes([0, 1, 0, 1, 0, 2]))
+        probabilities_after(model, [1, 0])  # 0 1 0 -> 1 and 0 1 0 -> 2
+        assert (model.depth, model.is_unambiguous) == (2, False)
+        probabilities_after(model, [0, 1])
+        assert (model.depth, model.is_unambiguous) == (2, True)
+        probabilities_after(model, [2, 2])  # nothing was read behind a 2
+        assert model.depth == 0
+
+    def test_discounts_follow_from_how_many_symbols_came_how_often(self):
+        model = Characters(20, order=0)
+        # Six symbols once, three twice, two three times, one four times.
+        times = [1] * 6 + [2] * 3 + [3] * 2 + [4]
+        model.tables[0][b""] = bytearray(symbol for symbol, n in enumerate(times) for _ in range(n))
+        model.fit_discounts()
+        share = 6 / (6 + 2 * 3)
+        expected = [0, 1 - 2 * share * 3 / 6, 2 - 3 * share * 2 / 3, 3 - 4 * share * 1 / 2]
+        np.testing.assert_allclose(model.discounts[0], expected)
+        few = Characters(20, order=0)
+        few.read_all(bytes([1, 2, 3]))
+        before = few.discounts[0].copy()
+        few.fit_discounts()  # no symbol came twice
+        np.testing.assert_array_equal(few.discounts[0], before)
 
 
 class TestWords:
@@ -104,15 +135,24 @@ class TestReaders:
         vocabulary = Vocabulary(text)
         numbers = vocabulary.encode(text)
         primer, test = numbers[:4000], numbers[4000:]
-        alone = ngram_bits(primer, test, len(vocabulary))
-        assert mixed_bits(None, primer, test, vocabulary) < alone - 0.02
+        counted = count(primer, test, vocabulary)
+        alone = bits_per_character(counted.logs[:, 0], test)
+        assert mixed_bits(None, counted, test, len(vocabulary)) < alone - 0.02
 
     def test_a_network_that_knows_is_trusted(self):
         text = np.random.default_rng(0).integers(0, 3, 2000)
-        vocabulary = Vocabulary("abc")
+        counted = count(text[:1000], text[1000:], Vocabulary("abc"))
         logs = np.log(np.full((1000, 3), 0.02) + 0.94 * np.eye(3)[text[1000:]])
-        assert mixed_bits(logs, text[:1000], text[1000:], vocabulary) < 0.2
-        assert mixed_bits(None, text[:1000], text[1000:], vocabulary) > 1.5
+        assert mixed_bits(logs, counted, text[1000:], 3) < 0.2
+        assert mixed_bits(None, counted, text[1000:], 3) > 1.5
+
+    def test_no_prediction_depends_on_what_comes_later(self):
+        text = np.random.default_rng(0).integers(0, 3, 400)
+        other = text.copy()
+        other[350:] = (other[350:] + 1) % 3
+        one, two = (count(t[:300], t[300:], Vocabulary("abc")) for t in (text, other))
+        for first, second in zip(one, two, strict=True):
+            np.testing.assert_array_equal(first[:51], second[:51])
 
 
 class TestGate:
@@ -148,6 +188,30 @@ class TestGate:
             (loss(before + step * e) - loss(before - step * e)) / (2 * step) for e in np.eye(3)
         ]
         np.testing.assert_allclose(before - gate.weights[0], slopes, atol=1e-7)
+
+
+class TestMixture:
+    def test_the_gate_whose_situation_tells_is_trusted(self):
+        """One of two predictors is right: which one, the second kind of situation tells."""
+        rng = np.random.default_rng(1)
+        mixture = Mixture(2, [2, 2])
+        sure = np.log(np.array([0.97, 0.01, 0.01, 0.01]))
+        surprise = []
+        for _ in range(3000):
+            symbol, idle, telling = (int(rng.integers(n)) for n in (4, 2, 2))
+            right, wrong = np.roll(sure, symbol), np.roll(sure, rng.integers(4))
+            pair = [right, wrong] if telling == 0 else [wrong, right]
+            surprise.append(-mixture.mix(np.array(pair), [idle, telling])[symbol])
+            mixture.learn(symbol)
+        assert np.mean(surprise[-500:]) < 0.1
+        assert mixture.last.weights[0, 1] > mixture.last.weights[0, 0] + 0.2
+
+    def test_situations(self):
+        logs = np.log(np.array([[[0.95, 0.05], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]] * 2))
+        counted = Counted(logs[:, 1:], np.array([3, 8]), np.array([False, True]))
+        kinds = situations_of(logs, counted, np.array([1, 0]), n_symbols=2)
+        # Surer than 0.9: 3; between 0.3 and 0.6: 1. Before the first character, there is none.
+        assert kinds.tolist() == [[3 * 4 + 1, 6, 2], [3 * 4 + 1, 17, 1]]
 
 
 class TestRivals:
