@@ -5,14 +5,13 @@
     python -m experiments.tiny_schiller --text tiny_schiller     # all plays
     python -m experiments.tiny_schiller --text my_novel.txt
 
-Trains a network to predict the next character, on the first 90 % of the text. The last 10 % tell
-how good it is: in bits per character, beside chance, counted n-grams and two strong compressors. Killed
-and started again, it goes on after its last finished epoch. Once trained, it writes a first text;
-then all is measured. (The alphabet is that of the whole text.)
+Trains a network to predict the next character, on the first 90 % of the text, and writes a first
+text with it. The last 10 % tell how good it is: in bits per character, beside chance, counted
+n-grams and two strong compressors. (The alphabet is that of the whole text.) Killed and started
+again, it goes on after its last finished epoch, and measures what is not measured yet.
 
-`--network published` trains the published network, with a quarter of its steps.
-
-`--validate` trains on 80 % and reads the next 10 %: choices are made with it.
+`--network published` trains the published network, with a fortieth of its steps. `--validate`
+trains on 80 % of the text and reads the next 10 %: choices are made with it.
 """
 
 import argparse
