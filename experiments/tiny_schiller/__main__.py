@@ -1,6 +1,6 @@
 """What does a network learn of a language, one character at a time? It reads Schiller, and writes.
 
-    python -m experiments.tiny_schiller                          # Wilhelm Tell: four minutes
+    python -m experiments.tiny_schiller                          # Wilhelm Tell: three minutes
     python -m experiments.tiny_schiller --write "Wer da? "       # as the trained network goes on
     python -m experiments.tiny_schiller --text tiny_schiller     # all plays
     python -m experiments.tiny_schiller --text my_novel.txt
