@@ -1,6 +1,6 @@
 """The course's Fashion-MNIST assignment: train a network, see its grade, submit it.
 
-    python -m experiments.fashion_assignment                    # half an hour on two cores
+    python -m experiments.fashion_assignment                    # a quarter of an hour on two cores
     python -m experiments.fashion_assignment --n 5 --write-docs
     python -m experiments.fashion_assignment --recipe fashion_long    # hours
 
