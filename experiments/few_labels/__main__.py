@@ -1,6 +1,6 @@
 """How many labels does a network need, and how far do ten of them go?
 
-    python -m experiments.few_labels                    # everything: 86 trainings, two hours
+    python -m experiments.few_labels                    # everything: 86 trainings, three hours
     python -m experiments.few_labels --parts graph      # ten labels and a graph, minutes
 
 *curve*: the default recipe with two varied epochs, on 1, 5, 10, 50, 100, 500 and all labelled
