@@ -61,20 +61,33 @@ class StopWhenDiverged(keras.callbacks.Callback):
                 )
 
 
-class HistoryLogger(keras.callbacks.CSVLogger):
-    """Keras' CSVLogger, with epochs counted from 1, the phase, the rate and the seconds so far.
+class SafeCSVLogger(keras.callbacks.CSVLogger):
+    """Keras' CSVLogger, which goes on with a file; a full disk is told in one line."""
 
-    The rate is that in the middle of the epoch; ReduceLROnPlateau logs the peak of the schedule.
-    """
-
-    def __init__(self, path: Path, backup: Backup):
+    def __init__(self, path: Path):
         super().__init__(str(path), append=True)
-        self.path, self.backup = path, backup
+        self.path = path
 
     def on_train_begin(self, logs=None):
         """Open the file."""
         with writing(self.path):
             super().on_train_begin(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write a row."""
+        with writing(self.path):
+            super().on_epoch_end(epoch, logs)
+
+
+class HistoryLogger(SafeCSVLogger):
+    """A CSV logger with epochs counted from 1, the phase, the rate and the seconds so far.
+
+    The rate is that in the middle of the epoch; ReduceLROnPlateau logs the peak of the schedule.
+    """
+
+    def __init__(self, path: Path, backup: Backup):
+        super().__init__(path)
+        self.backup = backup
 
     def on_epoch_end(self, epoch, logs=None):
         """Write a row."""
@@ -88,8 +101,7 @@ class HistoryLogger(keras.callbacks.CSVLogger):
         share = float(optimizer.share(done - steps / 2))
         logs["learning_rate"] = logs.get("learning_rate", rate) * share
         row = {"phase": self.backup.phase, "seconds": round(self.backup.seconds, 3)}
-        with writing(self.path):
-            super().on_epoch_end(self.backup.epochs_done + 1, logs | row)
+        super().on_epoch_end(self.backup.epochs_done + 1, logs | row)
 
 
 def trim_history(path: Path, n_rows: int) -> None:

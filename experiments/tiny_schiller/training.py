@@ -7,13 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from common.safe_files import writing
 from common.user_error import UserError
 from experiments.tiny_schiller.networks import Recipe, build, forget
 from experiments.tiny_schiller.scoring import BITS, static_bits
 from studies.progress import describe_duration
 from training.backup import Backup
-from training.callbacks import StopWhenDiverged, trim_history
+from training.callbacks import SafeCSVLogger, StopWhenDiverged, trim_history
 from training.optimizers import ScheduledAdam
 
 HISTORY = "history.csv"
@@ -159,24 +158,6 @@ class Epochs(keras.callbacks.Callback):
         return static_bits(self.model, self.recipe, self.n_symbols, before, self.validation)
 
 
-class HistoryOfEpochs(keras.callbacks.CSVLogger):
-    """Keras' CSVLogger; a full disk is told in one line."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path), append=True)
-        self.path = path
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Open the file."""
-        with writing(self.path):
-            super().on_train_begin(logs)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write a row."""
-        with writing(self.path):
-            super().on_epoch_end(epoch, logs)
-
-
 def train(
     recipe: Recipe,
     n_symbols: int,
@@ -231,7 +212,7 @@ def fit(
         callbacks=[
             StopWhenDiverged(recipe.learning_rate, "Try a smaller rate in networks.py"),
             epochs,
-            HistoryOfEpochs(history),
+            SafeCSVLogger(history),
             backup,
         ],
         verbose=verbose,
