@@ -51,7 +51,7 @@ ERRORS = (0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100)  # ticks, i
 COSTS = {  # column of the table -> axis
     "parameters": "parameters",
     "million multiply-adds": "million multiply-adds per image",
-    "training in s": "seconds of training",
+    "s per epoch": "seconds per epoch",
 }
 
 

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from _01_data_loader import load_data
 from common.command_line import PROJECT_DIR, Parser
 from common.keras_start import load_keras
 from common.run_folder import read_description
 from common.settings import Settings
 from common.user_error import UserError, unknown_name
-from studies.forecast import print_forecast
+from studies.forecast import cost_per_image, print_forecast
 from studies.many_runs import run_all
+from studies.same_settings import in_one_precision
 from studies.settings_flags import check_documented, parse_changes
 from studies.tables import results_folder, write_csv, write_table
+from studies.timed_steps import Repetitions
 
 if TYPE_CHECKING:
     import keras
@@ -33,8 +36,9 @@ FORMATS = {
     "parameters": ",d",
     "million multiply-adds": ".2f",
     "epochs": ".1f",
-    "training in s": ".0f",
+    "s per epoch": ".0f",
 }
+REPETITIONS = Repetitions(20, warm_ups=3)  # of a training step, for the seconds of the table
 
 
 class Entry(NamedTuple):
@@ -219,7 +223,7 @@ def summary_table(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -
                 entries, lambda entry: multiply_adds(networks[entry.name]) / 1e6
             ),
             "epochs": by_name["epochs"].mean(),
-            "training in s": by_name["training in s"].mean(),
+            "s per epoch": _by_name(entries, seconds_per_epoch),
         },
         index=[entry.name for entry in entries],
     )
@@ -237,6 +241,17 @@ def network_of(entry: Entry) -> "keras.Model":
     from _03_model_training import build_network
 
     return build_network(entry.settings)
+
+
+def seconds_per_epoch(entry: Entry) -> float:
+    """Return how long an epoch takes on this machine: which one made a run is chance.
+
+    Some steps are timed.
+    """
+    settings = in_one_precision({entry.name: entry.settings}, None)[entry.name]
+    n_train = len(load_data(settings.dataset, settings.data_dir).y_train)
+    seconds = cost_per_image(settings, REPETITIONS).seconds
+    return seconds * n_train * (1 - settings.val_size)
 
 
 def write_results(

@@ -65,8 +65,8 @@ def forecast_rows(runs: Mapping[str, Settings], finished: Sequence[str]) -> list
     return rows
 
 
-def cost_per_image(settings: Settings) -> ImageCost:
-    """Return what training on one image costs, on this machine."""
+def cost_per_image(settings: Settings, repetitions: Repetitions = REPETITIONS) -> ImageCost:
+    """Return what training on one image costs, on this machine; its precision must not be auto."""
     import keras
 
     from _03_model_training import build_network
@@ -74,5 +74,6 @@ def cost_per_image(settings: Settings) -> ImageCost:
 
     keras.config.set_dtype_policy(settings.precision)
     network = build_network(settings)
-    seconds = step_seconds(network, settings, REPETITIONS) / settings.batch_size
+    seconds = step_seconds(network, settings, repetitions) / settings.batch_size
+    keras.config.set_dtype_policy("float32")  # that of training must not outlive it
     return ImageCost(training_flops(multiply_adds(network), 1), seconds)

@@ -17,8 +17,8 @@ STYLES = {  # choice and whether varied -> colour, marker, line
 }
 MARKERS = ("^", "v", "D")  # one per method of ten labels
 PUBLISHED = {  # the course project's: labels per class, accuracy in %, what it is
-    "published: 1 a class, validation images": (1, 39.0, "X"),
-    "published: 500 a class, random, varied": (500, 98.74, "P"),
+    "published: 1 per class, validation images": (1, 39.0, "X"),
+    "published: 500 per class, random, varied": (500, 98.74, "P"),
 }
 LEAST_ERROR = 0.2  # per cent, the end of the axis: it is logarithmic, and has no place for 0
 
@@ -52,7 +52,7 @@ def draw(curve: pd.DataFrame, ten: pd.DataFrame, what: str) -> Figure:
         axes.set_yticks([100 - tick for tick in TICKS], [f"{tick:g}" for tick in TICKS])
         axes.minorticks_off()
         if len(ten):
-            axes.annotate("ten labels in all", (1, 0.5), color=GREEN, ha="center")
+            axes.annotate("ten labels in all", (0.6, 0.5), color=GREEN)
         axes.grid(color=LIGHT_GREY, linewidth=0.6)
         figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure

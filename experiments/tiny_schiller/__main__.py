@@ -10,8 +10,9 @@ text with it. The last 10 % tell how good it is: in bits per character, beside c
 n-grams and two strong compressors. (The alphabet is that of the whole text.) Killed and started
 again, it goes on after its last finished epoch, and measures what is not measured yet.
 
-`--network published` trains the published network, with a fortieth of its steps. `--validate`
-trains on 80 % of the text and reads the next 10 %: choices are made with it.
+`--network published` trains the published network with a fortieth of its steps, and
+`published_in_full` with all of them. `--validate` trains on 80 % of the text and reads the next
+10 %: choices are made with it.
 """
 
 import argparse
@@ -34,8 +35,13 @@ if TYPE_CHECKING:
 
 NAME = "tiny_schiller"
 LABELS = ("as-is", "lower", "merged")
-NETWORKS = ("ours", "published", "published_gru", "published_in_streams")
-PROMPT, KNOWN = "Tell", ("excerpt", NAME)  # the texts that have it
+NETWORKS = ("ours", "published", "published_in_full", "published_gru", "published_in_streams")
+PROMPT = "Tell"
+# What --write-docs compares, by text: labels, networks, and whether repetitions are counted.
+DOCUMENTED = {
+    "excerpt": (LABELS, ("ours",), False),
+    NAME: (("as-is",), ("ours", "published_in_full"), True),
+}
 EXCERPT_EPOCHS = 6  # so that a first text is there within three minutes
 FORMATS = {
     "bits": ".3f", "nats": ".3f", "weights": ",.0f", "passes over the text": ".2f",
@@ -60,12 +66,8 @@ def make_parser() -> Parser:
     )
     train.add_argument("--text", default="excerpt", help="excerpt, tiny_schiller, or a file")
     train.add_argument("--encoding", default="utf-8-sig", help="of the file (utf-8-sig)")
-    train.add_argument(
-        "--labels", nargs="+", choices=LABELS, default=LABELS[:1], help="fewer characters (as-is)"
-    )
-    train.add_argument(
-        "--network", nargs="+", choices=NETWORKS, default=NETWORKS[:1], help="(ours)"
-    )
+    train.add_argument("--labels", nargs="+", choices=LABELS, help="fewer characters (as-is)")
+    train.add_argument("--network", nargs="+", choices=NETWORKS, help="(ours)")
     train.add_argument("--epochs", type=int, help="passes over the text (the network's own)")
     train.add_argument("--seed", type=int, default=0, help="of training (0)")
     train.add_argument("--validate", action="store_true", help="keep away from the test part")
@@ -90,12 +92,10 @@ def parse_command_line(arguments: list[str]) -> argparse.Namespace:
         UserError: an unknown flag or value.
     """
     given = make_parser().parse_args(arguments)
-    if given.write_docs and (given.validate or given.epochs or given.seed):
-        raise UserError(
-            "--write-docs is for the documented results: leave out --validate, --epochs and --seed."
-        )
-    if given.write_docs and given.text not in KNOWN:
-        raise UserError(f"--write-docs is for the documented texts: {' and '.join(KNOWN)}.")
+    if given.write_docs:
+        choose_documented(given)
+    given.labels = given.labels or LABELS[:1]
+    given.network = given.network or NETWORKS[:1]
     if given.text == "excerpt" and given.epochs is None:
         given.epochs = EXCERPT_EPOCHS
     for name, low, high in (
@@ -107,6 +107,21 @@ def parse_command_line(arguments: list[str]) -> argparse.Namespace:
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag} must be from {low} to {high}, got {value:g}.")
     return given
+
+
+def choose_documented(given: argparse.Namespace) -> None:
+    """Let the command line say what the documented results of its text compare.
+
+    Raises:
+        UserError: the text has none, or the command line says something else, too.
+    """
+    if given.text not in DOCUMENTED:
+        raise UserError(f"--write-docs is for the documented texts: {' and '.join(DOCUMENTED)}.")
+    chosen = ("validate", "epochs", "seed", "labels", "network", "repetition")
+    flags = [f"--{name}" for name in chosen if getattr(given, name)]
+    if flags:
+        raise UserError(f"--write-docs is for the documented results: leave out {', '.join(flags)}")
+    given.labels, given.network, given.repetition = DOCUMENTED[given.text]
 
 
 def folder_of(given: argparse.Namespace, labels: str, network: str) -> Path:
@@ -138,7 +153,7 @@ def train_and_compare(given: argparse.Namespace) -> None:
             trained[task.labels, network] = train_network(given, task, network)
             if len(trained) == 1:
                 print(f"\n{network} writes:\n", flush=True)
-                write_text(given, PROMPT if given.text in KNOWN else original[:1])
+                write_text(given, PROMPT if given.text in DOCUMENTED else original[:1])
     from experiments.tiny_schiller.measuring import rows_of_network, rows_of_rivals
 
     rows = []

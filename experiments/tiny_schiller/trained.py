@@ -47,18 +47,21 @@ def make_or_load(
         folder: of this network alone.
 
     Raises:
-        UserError: the folder holds a network of another recipe, text or precision, is damaged, or
-            cannot be written; or as of `train`.
+        UserError: the folder holds a network of another recipe or text, or an unfinished one of
+            another precision or back end; it is damaged, or cannot be written; or as of `train`.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     wanted = describe(recipe, vocabulary, seed, text)
+    is_finished = (folder / WEIGHTS).exists()
     kept = read_json(folder / DESCRIPTION) if (folder / DESCRIPTION).exists() else None
+    # Who trained a finished network, and in which numbers, is of no matter to its use.
+    decisive = {name: wanted[name] for name in wanted if name != "computed" or not is_finished}
     if kept is None:
         write_json(folder / DESCRIPTION, wanted)
-    elif not isinstance(kept, dict) or {k: kept.get(k) for k in wanted} != wanted:
+    elif not isinstance(kept, dict) or {name: kept.get(name) for name in decisive} != decisive:
         raise UserError(f"{folder} holds another network. Choose another --folder.")
-    if not (folder / WEIGHTS).exists():
+    if not is_finished:
         network, seconds = train(recipe, len(vocabulary), text, validation, seed, folder / BACKUP)
         write_json(folder / DESCRIPTION, {**wanted, "seconds": seconds})
         save_weights(network, folder / WEIGHTS)  # last: what has them is finished

@@ -12,6 +12,7 @@ from experiments.tiny_schiller.networks import Recipe, build, forget
 from experiments.tiny_schiller.scoring import BITS, static_bits
 from studies.progress import describe_duration
 from training.backup import Backup
+from training.batches import input_pipeline
 from training.callbacks import SafeCSVLogger, StopWhenDiverged, trim_history
 from training.optimizers import ScheduledAdam
 
@@ -205,7 +206,7 @@ def fit(
     trim_history(history, backup.epochs_done)
     verbose: Any = 1 if sys.stdout.isatty() else 0  # a bar, besides the line per epoch
     network.fit(
-        batches,
+        input_pipeline(batches),
         shuffle=False,
         initial_epoch=backup.next_epoch,
         epochs=recipe.epochs,

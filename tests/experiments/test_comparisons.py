@@ -26,6 +26,7 @@ def stand_in(monkeypatch, tmp_path):
         }  # fmt: skip
 
     monkeypatch.setattr(comparison, "run_all", run_all)
+    monkeypatch.setattr(comparison, "seconds_per_epoch", lambda entry: 1.5)
     return asked
 
 

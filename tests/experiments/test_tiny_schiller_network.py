@@ -1,8 +1,10 @@
 import importlib
 import itertools
+import json
 import shutil
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +19,9 @@ from experiments.tiny_schiller.scoring import (
     static_bits,
     static_log_probabilities,
 )
-from experiments.tiny_schiller.text import read_text
+from experiments.tiny_schiller.text import Vocabulary, read_text
 from experiments.tiny_schiller.trained import (
+    DESCRIPTION,
     WEIGHTS,
     kept_scores,
     load,
@@ -55,6 +58,15 @@ def network(text, tmp_path_factory):
 
 
 OURS = RECIPES["ours"]
+
+
+def test_kernels_that_refuse_bfloat16_are_asked_for_in_float32_alone():
+    assert networks.Memory("LSTM", 4).recurrence.use_cudnn == "auto"
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        assert networks.Memory("LSTM", 4).recurrence.use_cudnn is False
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def test_parameters_of_the_published_networks():
@@ -382,6 +394,19 @@ def test_a_folder_of_another_network_or_a_damaged_one_is_refused(finished, tmp_p
     assert "\n" not in str(caught.value)
 
 
+def test_a_finished_network_may_come_from_another_back_end(text, tmp_path):
+    vocabulary, again = Vocabulary("abcde"), (text[:2500], None, 0, tmp_path)
+    made = make_or_load(replace(TINY, epochs=1), vocabulary, *again)
+    described = json.loads((tmp_path / DESCRIPTION).read_text())
+    (tmp_path / DESCRIPTION).write_text(json.dumps(described | {"computed": "float16, other"}))
+    loaded = make_or_load(replace(TINY, epochs=1), vocabulary, *again)
+    for one, other in zip(made.network.weights, loaded.network.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    (tmp_path / WEIGHTS).unlink()  # to go on with a training of other numbers is another thing
+    with pytest.raises(UserError, match="holds another network"):
+        make_or_load(replace(TINY, epochs=1), vocabulary, *again)
+
+
 def test_writing_reads_as_scoring_does(finished, poem):
     trained = load(finished)
     numbers = trained.vocabulary.encode(poem.read_text(encoding="utf-8")[:60])
@@ -405,7 +430,8 @@ def test_writing_reads_as_scoring_does(finished, poem):
         (["--text=missing.txt"], "cannot read missing.txt"),
         (["--epoch=3"], "unknown flag '--epoch'"),
         (["--validate", "--write-docs"], "leave out --validate"),
-        (["--epochs=3", "--write-docs"], "leave out --validate, --epochs and --seed"),
+        (["--epochs=3", "--seed=1", "--write-docs"], "leave out --epochs, --seed"),
+        (["--network=ours", "--labels=lower", "--write-docs"], "leave out --labels, --network"),
         (["--text=novel.txt", "--write-docs"], "documented texts: excerpt and tiny_schiller"),
     ],
 )
