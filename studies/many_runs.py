@@ -244,7 +244,7 @@ def train(trial: "optuna.Trial", folder: Path, how: Work) -> dict[str, Any]:
     except (optuna.TrialPruned, DivergedError) as end:
         if not how.may_diverge:
             raise
-        print(f"Ended early: {str(end) or 'below the median of the others'}", flush=True)
+        print(f"Ended early: {str(end) or 'among the worst quarter so far'}", flush=True)
         return metrics_so_far(folder)
 
 

@@ -6,9 +6,9 @@
 
 The network is `sweep_baseline`; batch size, rate, filters and neurons are varied, as in SPACE. What
 counts is the accuracy on validation images. After five finished trials, one is ended early if its
-best accuracy so far is below the median of those that were finished, after as many epochs. Trials
-that are not ended early read the test images once, and the sweep chooses nothing by them; the
-student validated on them.
+best accuracy so far is among the worst quarter of those that were finished, after as many epochs.
+Trials that are not ended early read the test images once, and the sweep chooses nothing by them;
+the student validated on them.
 
 Several workers make the trials of one study together: start the same command again, each time with
 the same `--storage postgresql://...` (docs/scaling.md). Killed and started again, it goes on where

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from architectures import build_architecture
 from experiments import classic_networks, lecture_networks
 from studies import comparison
 from tests.conftest import make_tiny_settings
@@ -59,14 +60,27 @@ def test_lecture_networks_are_trained_as_published(stand_in, tmp_path):
     assert runs["default"].optimizer == "muon"
 
 
-def test_classic_networks_differ_in_the_network_alone(stand_in, tmp_path):
+def test_classic_networks_differ_in_network_and_optimizer_alone(stand_in, tmp_path):
     classic_networks.main(["--n=1", "--epochs=3", f"--folder={tmp_path}"])
-    settings = list(stand_in.values())
-    assert len({one.architecture for one in settings}) == 6
-    assert {(one.epochs, one.optimizer, one.rotation) for one in settings} == {(3, "muon", 12)}
+    settings = {label.split(", seed")[0]: one for label, one in stand_in.items()}
+    assert len({one.architecture for one in settings.values()}) == 6
+    assert {(one.epochs, one.rotation) for one in settings.values()} == {(3, 12)}
+    by_adam = {name for name, one in settings.items() if one.optimizer == "adam"}
+    assert by_adam == settings.keys() - {"ResNet-20", "ours"}
+    assert {settings[name].learning_rate for name in by_adam} == {1e-3}
     assert (tmp_path / "classic_networks_costs.png").exists()
     table = pd.read_csv(tmp_path / "classic_networks.csv")
     assert list(table["name"]) == list(classic_networks.NETWORKS)
+
+
+def test_the_networks_that_train_by_adam_are_those_without_normalisation():
+    keras = pytest.importorskip("keras")
+    for name, architecture in classic_networks.NETWORKS.items():
+        network = build_architecture(architecture, (28, 28, 1), 10)
+        is_normalised = any(
+            isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers
+        )
+        assert is_normalised == (name in classic_networks.NORMALISED)
 
 
 def test_a_dry_run_draws_nothing(tmp_path, monkeypatch):
