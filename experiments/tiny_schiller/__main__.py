@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.command_line import PROJECT_DIR, Parser, run_program
+from common.streams import without_startup_chatter
 from common.user_error import UserError, reason_of
 
 if TYPE_CHECKING:
@@ -267,7 +268,8 @@ def write_text(given: argparse.Namespace, prompt: str) -> None:
     from experiments.tiny_schiller.trained import load, reader_of
     from experiments.tiny_schiller.writing import Style, write
 
-    trained = load(folder_of(given, given.labels[0], given.network[0]))
+    with without_startup_chatter():  # TensorFlow looks for a GPU only now
+        trained = load(folder_of(given, given.labels[0], given.network[0]))
     if not prompt:
         raise UserError("the prompt is empty: give the network a character to begin with.")
     prompt = reduce_prompt(prompt, given.labels[0], trained.vocabulary.characters)
