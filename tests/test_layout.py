@@ -135,7 +135,7 @@ def test_readmes_flags_exist():
     known |= {"--n", "--repetitions", "--recipes"}  # of the benchmarks
     known |= {"--layer", "--image"}  # of _05_model_plot.py
     known |= {"--model", "--format"}  # of the apps
-    known |= {"--parts"}  # of experiments.few_labels
+    known |= {"--text"}  # of experiments.tiny_schiller
     for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme()):
         assert flag in known, f"README uses {flag}"
 
