@@ -4,10 +4,11 @@
     python -m experiments.classic_networks --dry-run    # what it would train, and how long
 
 All are trained by our default recipe, which was chosen for our network; another one might do more
-for each of the others. But by Muon, AlexNet and GoogLeNet were worse than LeNet-5, and VGG16 learned
-nothing (docs/log.md). So networks without normalisation train by Adam here, on the same schedule.
-How their authors trained them stands in `architectures/classic.py`. All but LeNet-5 and ResNet-20 were made for a thousand classes
-of photos, and have a quarter of their width here. Flags of the main program change the recipe.
+for each of the others. But by Muon, AlexNet and GoogLeNet were worse than LeNet-5, and VGG16
+learned nothing (docs/log.md). So networks without normalisation train by Adam here, on the same
+schedule. How their authors trained them stands in `architectures/classic.py`. All but LeNet-5 and
+ResNet-20 were made for a thousand classes of photos, and have a quarter of their width here. Flags
+of the main program change the recipe.
 
 Accuracy is the mean over five shifts of an image, as in the recipe. The multiply-adds are those of
 one of them.
