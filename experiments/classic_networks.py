@@ -11,7 +11,7 @@ ResNet-20 were made for a thousand classes of photos, and have a quarter of thei
 of the main program change the recipe.
 
 Accuracy is the mean over five shifts of an image, as in the recipe. The multiply-adds are those of
-one of them.
+one of them. Seconds per epoch are timed, by some steps, on the machine that writes the table.
 
 Killed and started again, it goes on where it was. Prints a table, and writes it into the folder,
 with a row for each seed and a figure: accuracy against parameters, multiply-adds and seconds.

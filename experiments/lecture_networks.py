@@ -4,11 +4,14 @@
     python -m experiments.lecture_networks --dry-run    # what it would train, and how long
 
 Each is trained by its own recipe (`common/recipes.py`), as published; what is not published, such
-as the rate and the places of dropout, is told there and in `architectures/`. Three things are ours.
+as the rate and the places of dropout, is told there and in `architectures/`. Four things are ours.
 A tenth of the training images are validation images. The test images are read once, after the last
-epoch. And numbers are bfloat16 where the processor computes them faster (`--precision float32` is
-slower and as accurate). Network 101 and `sweep_best` stop by validation accuracy, as published;
-`sweep_best` did so by the test images.
+epoch. `drop_move_conv` and `drop_full_conv` had shifted images beside the original ones, in a
+larger data set; here, all images are shifted, anew in each epoch. And numbers are bfloat16 where
+the processor computes them faster (`--precision float32` is slower and as accurate). Network 101
+and `sweep_best` stop by validation accuracy, as published; `sweep_best` did so by the test images.
+
+Seconds per epoch are timed, by some steps, on the machine that writes the table.
 
 The published figures are of one training each, but for two: `sweep_best`'s is the mean of 45, and
 network 101's is its author's record, the best of some number of trainings.

@@ -121,7 +121,8 @@ def choose_documented(given: argparse.Namespace) -> None:
     chosen = ("validate", "epochs", "seed", "labels", "network", "repetition")
     flags = [f"--{name}" for name in chosen if getattr(given, name)]
     if flags:
-        raise UserError(f"--write-docs is for the documented results: leave out {', '.join(flags)}")
+        names = ", ".join(flags)
+        raise UserError(f"--write-docs is for the documented results: leave out {names}.")
     given.labels, given.network, given.repetition = DOCUMENTED[given.text]
 
 

@@ -1,5 +1,6 @@
 """The programs that compare networks: what they list, and what they draw."""
 
+import keras
 import pandas as pd
 import pytest
 
@@ -74,7 +75,6 @@ def test_classic_networks_differ_in_network_and_optimizer_alone(stand_in, tmp_pa
 
 
 def test_the_networks_that_train_by_adam_are_those_without_normalisation():
-    keras = pytest.importorskip("keras")
     for name, architecture in classic_networks.NETWORKS.items():
         network = build_architecture(architecture, (28, 28, 1), 10)
         is_normalised = any(
