@@ -78,8 +78,6 @@ def open_study(
         import sqlalchemy.exc as sql_errors
     # Without this, a run that fails for a reason that the user can mend prints a traceback.
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    # The heartbeat has been "experimental" since 2021.
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     with storage_errors(storage):
         for _ in range(OPENING_ATTEMPTS - 1):
             try:
@@ -128,6 +126,8 @@ def _connect(storage: str, heartbeat_seconds: int) -> "optuna.storages.RDBStorag
     import optuna
 
     is_sqlite = parse_url(storage).get_backend_name() == "sqlite"
+    # The heartbeat has been "experimental" since 2021.
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     options: dict[str, Any] = {"pool_pre_ping": True}  # after the server was started anew
     if is_sqlite:
         options = {"connect_args": {"timeout": LOCK_SECONDS}}

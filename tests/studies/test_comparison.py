@@ -1,4 +1,5 @@
 import json
+import warnings
 
 import pandas as pd
 import pytest
@@ -7,7 +8,7 @@ from _00_main import make_settings
 from common.user_error import UserError
 from studies import comparison, forecast, many_runs
 from studies.comparison import Entry, compare, list_runs
-from studies.study_storage import find_study, open_study
+from studies.study_storage import default_storage, find_study, open_study
 
 pytest.importorskip("optuna")
 DESCRIPTION = "Compare.\n\n    python -m compare"
@@ -160,3 +161,13 @@ def test_dry_run_takes_the_precision_of_the_study_and_writes_none(tmp_path, made
     assert {settings.precision for settings in found.values()} == {"mixed_bfloat16"}
     many_runs.look_at("another study", runs)
     assert find_study("another study", storage) is None
+
+
+def test_looking_at_a_study_prints_no_warnings(tmp_path):
+    storage = default_storage(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_study("study", storage)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert find_study("study", storage) is not None
