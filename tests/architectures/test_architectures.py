@@ -105,8 +105,30 @@ def test_fast_cnn_convolves_small_maps_and_normalises_only_those(networks):
     convolutions = [one for one in network.layers if isinstance(one, layers.Conv2D)]
     assert [one.input.shape[1] for one in convolutions] == [28, 26, 12, 6, 6]
     assert {type(one.kernel_initializer).__name__ for one in convolutions} == {"HeNormal"}
-    normalisations = [one for one in network.layers if isinstance(one, layers.BatchNormalization)]
-    assert [one.momentum for one in normalisations] == [0.9, 0.9, 0.9]  # for short training
+
+
+@pytest.mark.parametrize(
+    "name", ["fast_cnn", "fast_cnn_small", "fast_cnn_tiny", "tiny_cnn", "fashion_cnn"]
+)
+def test_averages_of_batches_are_those_of_a_short_training(networks, name):
+    found = [one for one in networks[name].layers if isinstance(one, layers.BatchNormalization)]
+    assert found and {one.momentum for one in found} == {0.9}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "number"),
+    [
+        ("fashion_cnn", layers.Add, 3),
+        ("resnet20", layers.Add, 9),
+        ("googlenet", layers.Concatenate, 9),
+    ],
+)
+def test_branches_meet_and_go_on(networks, name, kind, number):
+    """What is added or joined comes from several layers."""
+    meetings = [one for one in networks[name].layers if isinstance(one, kind)]
+    assert len(meetings) == number
+    for meeting in meetings:
+        assert len({id(tensor) for tensor in meeting.input}) == (2 if kind is layers.Add else 4)
 
 
 def test_kerass_example_has_the_layers_of_its_publication(networks):

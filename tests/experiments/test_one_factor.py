@@ -7,7 +7,7 @@ import pytest
 
 from _00_main import make_settings
 from _02_data_preprocess import load_splits
-from _03_model_training import build_network
+from _03_model_training import build_network, make_trainer
 from experiments.one_factor import __main__ as program
 from experiments.one_factor.expectations import (
     COUNTED,
@@ -72,6 +72,26 @@ def test_gradients_of_larger_batches_differ_less(settings):
     ]
     # The variance of a mean of four times as many images is a quarter.
     assert noise[0] / noise[1] == pytest.approx(4, rel=0.4)
+
+
+def test_gradient_noise_of_two_batches_by_hand(settings):
+    """The mean of two gradients errs, too: the square of the true one is near their product."""
+    splits = load_splits(settings)
+    few = splits._replace(x_train=splits.x_train[:64], y_train=splits.y_train[:64])
+    network = build_network(settings)
+    plain = dataclasses.replace(
+        settings, optimizer="sgd", learning_rate=1, schedule="constant", batch_size=32
+    )
+    trainer = make_trainer(network, plain, steps_per_epoch=2)
+    first, gradients = network.get_weights(), []
+    for images, labels in zip(np.split(few.x_train, 2), np.split(few.y_train, 2), strict=True):
+        trainer.train_on_batch(images, np.eye(10, dtype="float32")[labels])
+        moved = zip(first, network.get_weights(), strict=True)
+        gradients.append(np.concatenate([(old - new).ravel() for old, new in moved]))
+        network.set_weights(first)
+    one, two = gradients
+    expected = ((one - two) ** 2).sum() / 2 / (one @ two)
+    assert gradient_noise(network, few, plain) == pytest.approx(expected, rel=1e-3)
 
 
 def test_gradient_noise_is_that_of_the_gradients(settings):

@@ -3,6 +3,7 @@ import itertools
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -92,6 +93,19 @@ def test_a_network_remembers_from_piece_to_piece_until_it_forgets(text):
         read = [pieces.predict_on_batch(text[np.newaxis, k : k + 10]) for k in range(0, 40, 10)]
         np.testing.assert_allclose(np.concatenate(read, axis=1), expected, atol=1e-5)
         forget(pieces)
+
+
+def test_an_epoch_begins_with_empty_memories(text):
+    """The first pieces of the next epoch do not follow the last ones of this one."""
+    network = build(TINY, N_SYMBOLS, 4, 10, 0.0)
+    batches = Streams(text, 4, 10, seed=0)
+    epochs = training.Epochs(batches, SimpleNamespace(seconds=0.0), TINY, None, N_SYMBOLS)
+    epochs.set_model(network)
+    network.predict_on_batch(batches[0][0])
+    memories = [weight for weight in network.weights if "memory" in weight.name]
+    assert memories and all(np.asarray(memory).any() for memory in memories)
+    epochs.on_epoch_begin(1)
+    assert not any(np.asarray(memory).any() for memory in memories)
 
 
 def test_log_softmax_of_large_logits():

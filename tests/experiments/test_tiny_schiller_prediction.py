@@ -44,6 +44,13 @@ class TestCharacters:
         after_a = np.array([1 - 0.5, 1 - 0.5]) / 2 + 0.5 * 2 / 2 * order_0
         np.testing.assert_allclose(probabilities_after(model, [0]), after_a)
 
+    def test_a_shorter_context_counts_contexts_not_occurrences(self):
+        """In 'abab', the second b is known after a: without context, it counts once."""
+        model = Characters(2, order=1, discounts=(0, 0.5, 0.5))
+        model.read_all(bytes([0, 1, 0, 1]))
+        order_0 = np.array([2 - 0.5, 1 - 0.5]) / 3 + 0.5 * 2 / 3 * 0.5
+        np.testing.assert_allclose(probabilities_after(model, []), order_0)
+
     def test_probabilities_sum_to_1_and_none_is_0(self):
         rng = np.random.default_rng(0)
         model = Characters(5, order=3)
