@@ -176,7 +176,7 @@ def bits_to_restore(primer: str, reduced_primer: str, test: str, reduced_test: s
     for before, short, long in zip("\n" + reduced_test, reduced_test, test, strict=False):
         n = len(originals.get(short, set()) | {long})
         shares.append((pairs[before, short, long] + 1) / (singles[before, short] + n))
-    return float(-np.log2(shares).mean())
+    return float(np.log2(1 / np.array(shares)).mean())  # 0.0, not -0.0
 
 
 # --- Numbers ------------------------------------------------------------------------------------
