@@ -253,6 +253,22 @@ def test_pens_are_thinner_and_thicker_blurred_and_sharp(real_digits):
     assert (out[:, :4] == 0).all()  # paper stays black
 
 
+def test_a_pens_blur_threshold_and_contrast_are_drawn_apart():
+    """They are read from two greys that meet: far from the edge, blurring changes nothing."""
+    images = np.full((500, 20, 20, 1), 0.45, "float32")
+    images[:, :, 10:] = 0.55
+    rows = varied(RandomPen(0.5, seed=4), images)[:, 10, :, 0]
+    contrast = (rows[:, -1] - rows[:, 0]) / 0.1
+    threshold = 0.45 - (rows[:, 0] - 0.5) / contrast
+    lost = (rows[:, -1] - rows[:, 10]) / (0.1 * contrast)  # 2 share - 3 share^2, at the edge
+    share = (1 - np.sqrt(1 - 3 * lost)) / 3
+    least = 0.5 / np.minimum(threshold, 1 - threshold)
+    found = np.stack([share * 3 / 0.5, (threshold - 0.375) / 0.25, (contrast / least - 1) / 0.75])
+    np.testing.assert_allclose(found.min(axis=1), 0, atol=0.02)
+    np.testing.assert_allclose(found.max(axis=1), 1, atol=0.02)
+    assert np.abs(np.corrcoef(found) - np.eye(3)).max() < 0.15
+
+
 def test_paper_is_grey_and_grainy_under_a_share_of_the_images(real_digits):
     images = np.tile(bar(20, 10), (2000, 1, 1, 1))
     layer = RandomPaper(0.3, seed=3)
