@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits
 
 from common.ink import ink_of
@@ -133,6 +133,21 @@ def test_digits_are_read_line_by_line_from_left_to_right():
         assert np.abs(digit.image - alone).mean() < 0.02
     lefts = [digit.box[0] for digit in digits[:4]]
     assert lefts == sorted(lefts) and digits[4].box[1] > digits[0].box[3]
+
+
+def test_ink_of_the_line_above_is_no_part_of_a_digit_though_it_lies_in_its_box():
+    lower, upper = (90, 240, 150, 118), (60, 30, 110, 130)
+    images = []
+    for strokes in ([lower], [upper, lower]):
+        sheet = Image.new("L", (300, 300), 255)
+        for stroke in strokes:
+            ImageDraw.Draw(sheet).line(stroke, fill=0, width=8)
+        digits = find_digits(ink_of(np.asarray(sheet)))
+        assert [digit.line for digit in digits] == list(range(len(strokes)))
+        images.append(digits[-1].image)
+    above, below = (digit.box for digit in digits)
+    assert above[2] > below[0] and above[3] > below[1]  # the boxes overlap
+    np.testing.assert_allclose(images[0], images[1], atol=0.02)
 
 
 def test_ones_side_by_side_are_two_digits_unless_there_is_only_one():

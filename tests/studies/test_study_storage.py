@@ -130,3 +130,10 @@ def test_missing_package_is_one_line_but_a_missing_file_of_ours_is_a_fault():
         import no_such.package  # noqa: F401
     with pytest.raises(ModuleNotFoundError), extras():
         import studies.no_such  # noqa: F401
+
+
+def test_a_worker_waits_a_minute_for_a_file_that_others_hold(tmp_path):
+    database = open_study("study", default_storage(tmp_path))._storage._backend
+    with database.engine.connect() as connection:
+        milliseconds = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+    assert milliseconds == 60_000
