@@ -8,6 +8,8 @@ epochs. Batch size, kernel, stride, epochs, rate and architecture are changed by
 course's notes on MNIST say what to expect of each: how often weights are updated, how much memory
 and time that takes, how much gradients vary, how many parameters there are, how large the maps are,
 how training converges. Each of these is measured here, and each expectation confirmed or refuted.
+(Memory and seconds are those of some steps, after all training: best on a machine that does nothing
+else then.)
 
 Flags of the main program, such as `--dataset digits`, change all of them. Killed and started again,
 it goes on where it was. Prints four tables (accuracies, sizes, influences, expectations), and

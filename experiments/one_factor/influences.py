@@ -26,6 +26,7 @@ DECISIVE = ("dataset", "architecture", "batch_size", "optimizer", "val_size", "p
 CLEAR_REFS = Path("/proc/self/clear_refs")  # see proc(5)
 GRADIENTS = 30  # batches at most, of which the gradients are compared
 MEMORY_STEPS = 10  # of training, in which the memory is measured
+TIMED_STEPS = Repetitions(100, warm_ups=10)
 FORMATS = {
     "updates per epoch": ",.0f",
     "memory in MB": ".0f",
@@ -45,8 +46,9 @@ FORMATS = {
 def rows_of_influences(comparison: Comparison) -> pd.DataFrame:
     """Return a row per run, with the columns of FORMATS.
 
-    Sizes are those of the network, memory and gradients are measured in a process of its own for
-    each entry and seed, the rest comes from the run.
+    Sizes are those of the network; memory, gradients and seconds are measured in a process of its
+    own for each entry and seed; the rest comes from the run. (Its seconds would tell, too, what
+    else the machine did meanwhile.)
 
     Raises:
         UserError: a process failed, or a file of a run cannot be read.
@@ -55,13 +57,13 @@ def rows_of_influences(comparison: Comparison) -> pd.DataFrame:
     for entry in comparison.entries:
         for seed in seeds_of(entry):
             metrics = comparison.results[label_of(entry, seed)]
+            measured = measured_once(entry, seed, comparison)
             rows.append(
                 {
                     "name": entry.name,
                     "seed": seed,
-                    **measured_once(entry, seed, comparison),
-                    "s per epoch": metrics["train_seconds"] / metrics["epochs_trained"],
-                    "training in s": metrics["train_seconds"],
+                    **measured,
+                    "training in s": measured["s per epoch"] * metrics["epochs_trained"],
                     **convergence(read_history(metrics["run_folder"])["val_accuracy"].to_numpy()),
                     "test accuracy in %": 100 * metrics["test_accuracy"],
                 }
@@ -135,11 +137,13 @@ def measure(settings: Settings, process_started: float) -> dict[str, Any]:
     network = build_network(settings)  # with its first weights again
     splits = load_splits(settings)
     convolutions = [layer for layer in plain_layers(network) if isinstance(layer, layers.Conv2D)]
+    updates = math.ceil(len(splits.y_train) / settings.batch_size)
     return {
         "measured": {
-            "updates per epoch": math.ceil(len(splits.y_train) / settings.batch_size),
+            "updates per epoch": updates,
             "memory in MB": memory,
             "gradient noise": gradient_noise(network, splits, settings),
+            "s per epoch": updates * step_seconds(network, settings, TIMED_STEPS),
             "map width": convolutions[0].output.shape[2],
             "parameters": network.count_params(),
             "of the convolutions": sum(layer.count_params() for layer in convolutions),

@@ -57,6 +57,7 @@ def test_each_row_changes_one_setting_of_the_default():
 def test_sizes_are_those_of_the_network(settings):
     measured = measure(dataclasses.replace(settings, batch_size=256), 0.0)["measured"]
     assert measured["updates per epoch"] == 6  # 1,293 images
+    assert measured["s per epoch"] > 0
     assert (measured["map width"], measured["parameters"]) == (26, 54_410)
     assert measured["of the convolutions"] == 320
     assert measured["million multiply-adds"] == pytest.approx(0.249, abs=1e-3)
