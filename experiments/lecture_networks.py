@@ -1,6 +1,6 @@
 """Networks of a lecture, of a student's sweep, of a course project, and ours: what do they reach?
 
-    python -m experiments.lecture_networks
+    python -m experiments.lecture_networks              # ten hours of one core
     python -m experiments.lecture_networks --dry-run    # what it would train, and how long
 
 Each is trained by its own recipe (`common/recipes.py`), as published; what is not published, such
@@ -11,7 +11,9 @@ larger data set; here, all images are shifted, anew in each epoch. And numbers a
 the processor computes them faster (`--precision float32` is slower and as accurate). Network 101
 and `sweep_best` stop by validation accuracy, as published; `sweep_best` did so by the test images.
 
-Seconds per epoch are timed, by some steps, on the machine that writes the table.
+The default predicts the mean over five shifts of an image, the others read it once. Multiply-adds
+are those of one reading. Seconds per epoch are timed, by some steps, on the machine that writes the
+table.
 
 The published figures are of one training each, but for two: `sweep_best`'s is the mean of 45, and
 network 101's is its author's record, the best of some number of trainings.
@@ -36,7 +38,7 @@ RECIPES = {  # recipe -> published test accuracy in %, published test loss
     "drop_full_conv": (99.27, 0.0250),
     "sweep_baseline": (99.47, None),
     "sweep_best": (99.64, None),
-    "cnn_mnist_101": (99.70, 0.0090),  # an hour of two cores for each seed
+    "cnn_mnist_101": (99.70, 0.0090),  # 45 minutes of one core for each seed
     "default": (None, None),
 }
 

@@ -15,7 +15,7 @@ from common.keras_start import load_keras
 from common.run_folder import read_description
 from common.settings import Settings
 from common.user_error import UserError, unknown_name
-from studies.forecast import cost_per_image, print_forecast
+from studies.forecast import costs_per_image, print_forecast
 from studies.many_runs import run_all
 from studies.same_settings import in_one_precision
 from studies.settings_flags import check_documented, parse_changes
@@ -223,7 +223,7 @@ def summary_table(entries: Sequence[Entry], rows: Sequence[Mapping[str, Any]]) -
                 entries, lambda entry: multiply_adds(networks[entry.name]) / 1e6
             ),
             "epochs": by_name["epochs"].mean(),
-            "s per epoch": _by_name(entries, seconds_per_epoch),
+            "s per epoch": seconds_per_epoch(entries),
         },
         index=[entry.name for entry in entries],
     )
@@ -243,15 +243,18 @@ def network_of(entry: Entry) -> "keras.Model":
     return build_network(entry.settings)
 
 
-def seconds_per_epoch(entry: Entry) -> float:
-    """Return how long an epoch takes on this machine: which one made a run is chance.
+def seconds_per_epoch(entries: Sequence[Entry]) -> pd.Series:
+    """Return how long an epoch of each takes on this machine: which one made a run is chance.
 
     Some steps are timed.
     """
-    settings = in_one_precision({entry.name: entry.settings}, None)[entry.name]
-    n_train = len(load_data(settings.dataset, settings.data_dir).y_train)
-    seconds = cost_per_image(settings, REPETITIONS).seconds
-    return seconds * n_train * (1 - settings.val_size)
+    by_name = in_one_precision({entry.name: entry.settings for entry in entries}, None)
+    costs = costs_per_image([*by_name.values()], REPETITIONS)
+    seconds = {}
+    for (name, settings), cost in zip(by_name.items(), costs, strict=True):
+        n_train = len(load_data(settings.dataset, settings.data_dir).y_train)
+        seconds[name] = cost.seconds * n_train * (1 - settings.val_size)
+    return pd.Series(seconds, dtype=float)
 
 
 def write_results(

@@ -43,13 +43,10 @@ def print_forecast(study_name: str, runs: Mapping[str, Settings], storage: str |
 
 
 def forecast_rows(runs: Mapping[str, Settings], finished: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a row per run; what differs only in seed and length is timed once, for a few steps."""
-    costs: dict[Settings, ImageCost] = {}
+    """Return a row per run."""
+    costs = costs_per_image([*runs.values()])
     rows = []
-    for label, settings in runs.items():
-        timed = dataclasses.replace(settings, seed=0, epochs=1, polish_epochs=1, networks=1)
-        if timed not in costs:
-            costs[timed] = cost_per_image(timed)
+    for (label, settings), cost in zip(runs.items(), costs, strict=True):
         epochs = settings.networks * (settings.epochs + settings.polish_epochs)
         n_train = len(load_data(settings.dataset, settings.data_dir).y_train)
         n_images = epochs * n_train * (1 - settings.val_size)
@@ -58,14 +55,27 @@ def forecast_rows(runs: Mapping[str, Settings], finished: Sequence[str]) -> list
                 "run": label,
                 "state": "finished" if label in finished else "to do",
                 "epochs, at most": epochs,
-                "TFLOP": costs[timed].flops * n_images / 1e12,
-                "training in min": costs[timed].seconds * n_images / 60,
+                "TFLOP": cost.flops * n_images / 1e12,
+                "training in min": cost.seconds * n_images / 60,
             }
         )
     return rows
 
 
-def cost_per_image(settings: Settings, repetitions: Repetitions = REPETITIONS) -> ImageCost:
+def costs_per_image(
+    all_settings: Sequence[Settings], repetitions: Repetitions = REPETITIONS
+) -> list[ImageCost]:
+    """Return what training on one image costs by each of the settings.
+
+    Those that differ only in seed, length and rate are timed once, and cost the same.
+    """
+    shared = {"seed": 0, "epochs": 1, "polish_epochs": 1, "networks": 1, "learning_rate": 1e-3}
+    timed = [dataclasses.replace(settings, **shared) for settings in all_settings]
+    costs = {settings: cost_per_image(settings, repetitions) for settings in dict.fromkeys(timed)}
+    return [costs[settings] for settings in timed]
+
+
+def cost_per_image(settings: Settings, repetitions: Repetitions) -> ImageCost:
     """Return what training on one image costs, on this machine; its precision must not be auto."""
     import keras
 

@@ -1,13 +1,14 @@
 """What does each factor do? A small network, and nine changes of it, one at a time.
 
-    python -m experiments.one_factor
+    python -m experiments.one_factor              # an hour of one core
     python -m experiments.one_factor --dry-run    # what it would train, and how long
 
 The default has one convolution and one dense layer, Adam at a rate of 0.001, batches of 64 and ten
 epochs. Batch size, kernel, stride, epochs, rate and architecture are changed by themselves. A
 course's notes on MNIST say what to expect of each: how often weights are updated, how much memory
 and time that takes, how much gradients vary, how many parameters there are, how large the maps are,
-how training converges. Each of these is measured here, and each expectation confirmed or refuted.
+how training converges. Each of these is measured here, and each expectation is confirmed, refuted,
+or too close to tell.
 (Memory and seconds are those of some steps, after all training: best on a machine that does nothing
 else then.)
 

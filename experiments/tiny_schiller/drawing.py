@@ -74,4 +74,4 @@ def draw_repeats(panel: Axes, repeats: pd.DataFrame) -> None:
         )  # fmt: skip
     panel.set(xlabel="temperature", ylabel="repeated runs of 8 characters in %", ylim=(0, 100))
     panel.grid(color=LIGHT_GREY, linewidth=0.6)
-    panel.legend(frameon=False)
+    panel.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)

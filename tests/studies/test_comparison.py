@@ -37,7 +37,7 @@ def made(monkeypatch, tmp_path):
         }
 
     monkeypatch.setattr(comparison, "run_all", run_all)
-    monkeypatch.setattr(comparison, "cost_per_image", lambda *_: forecast.ImageCost(1.0, 0.01))
+    monkeypatch.setattr(forecast, "cost_per_image", lambda *_: forecast.ImageCost(1.0, 0.01))
     return asked
 
 
@@ -124,10 +124,10 @@ def test_dry_run_lists_runs_epochs_and_costs_and_makes_none(tmp_path, capsys, mo
     assert not list((tmp_path / "runs").glob("*"))  # neither a run nor a study
 
 
-def test_each_training_is_timed_once_whatever_its_seed_and_length(monkeypatch):
+def test_each_training_is_timed_once_whatever_its_seed_length_and_rate(monkeypatch):
     asked = []
 
-    def cost_per_image(settings):
+    def cost_per_image(settings, repetitions):
         asked.append(settings)
         return forecast.ImageCost(flops=1e9, seconds=1e-3 * settings.batch_size)
 
@@ -136,6 +136,7 @@ def test_each_training_is_timed_once_whatever_its_seed_and_length(monkeypatch):
         {},
         {"epochs": 9},
         {"seed": 9},
+        {"learning_rate": 9e-3},
         {"batch_size": 64},
         {"rotation": 3.0},
         {"networks": 2},
@@ -143,10 +144,10 @@ def test_each_training_is_timed_once_whatever_its_seed_and_length(monkeypatch):
     runs = {str(change): list_entries(change)[0].settings for change in changes}
     rows = forecast.forecast_rows(runs, ["{}"])
     assert len(asked) == 3
-    assert [row["state"] for row in rows] == ["finished"] + 5 * ["to do"]
-    first, longer, _, smaller, _, two = (row["training in min"] for row in rows)
+    assert [row["state"] for row in rows] == ["finished"] + 6 * ["to do"]
+    first, longer, _, _, smaller, _, two = (row["training in min"] for row in rows)
     assert longer / first == pytest.approx(10 / 6) and first / smaller == pytest.approx(2)
-    assert two / first == pytest.approx(2) and rows[5]["epochs, at most"] == 12
+    assert two / first == pytest.approx(2) and rows[6]["epochs, at most"] == 12
     # 1,437 training images, nine tenths of them, six epochs, 1e9 operations each.
     assert rows[0]["TFLOP"] == pytest.approx(6 * 1437 * 0.9 * 1e9 / 1e12)
 
