@@ -1,6 +1,8 @@
 """Images and labels in batches, in an order that a resumed run can repeat."""
 
-from typing import TYPE_CHECKING
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -56,13 +58,21 @@ def input_pipeline(batches: keras.utils.PyDataset) -> "keras.utils.PyDataset | t
 
     n_batches = len(batches)  # type: ignore[arg-type]  # Keras declares no __len__
     signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in batches[0])
-    dataset = tf.data.Dataset.from_generator(
-        lambda: (batches[index] for index in range(n_batches)), output_signature=signature
-    )
+    # TensorFlow keeps the generator function until the program ends: by it, a study of many runs
+    # would keep the images of each.
+    reference = weakref.ref(batches)
+
+    def read() -> Iterator[tuple[np.ndarray, ...]]:
+        alive: Any = reference()
+        return (alive[index] for index in range(n_batches))
+
+    dataset = tf.data.Dataset.from_generator(read, output_signature=signature)
     options = tf.data.Options()
     options.autotune.enabled = False
     known_length = tf.data.experimental.assert_cardinality(n_batches)
-    return dataset.apply(known_length).prefetch(2).with_options(options)
+    pipeline: Any = dataset.apply(known_length).prefetch(2).with_options(options)
+    pipeline.batches = batches  # which live as long as the pipeline
+    return pipeline
 
 
 def soft_labels(labels: np.ndarray, n_classes: int, smoothing: float = 0.0) -> np.ndarray:

@@ -1,7 +1,11 @@
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
 
+from _00_main import run
 from training.batches import Batches, input_pipeline, soft_labels
 
 needs_tensorflow = pytest.mark.skipif(
@@ -46,6 +50,20 @@ def test_the_last_batch_may_be_smaller_but_not_empty(n, n_batches):
 
 
 # --- Input pipeline ---
+
+
+def test_a_run_leaves_no_images_in_memory(tiny_settings, monkeypatch):
+    """Or a study of a hundred runs would hold the images of all of them."""
+    made, begin = [], Batches.__init__
+
+    def noted(self, *arguments):
+        begin(self, *arguments)
+        made.append(weakref.ref(self))
+
+    monkeypatch.setattr(Batches, "__init__", noted)
+    run(tiny_settings)
+    gc.collect()
+    assert len(made) >= 4 and [one for one in made if one() is not None] == []
 
 
 class Pairs(keras.utils.PyDataset):
