@@ -1,6 +1,6 @@
 """Which batch size, rate and widths suit a small network? A student's sweep, by Optuna.
 
-    python -m experiments.sweep                  # 40 trials of at most 10 epochs
+    python -m experiments.sweep                  # 40 trials: an hour and a half of one core
     python -m experiments.sweep --tensorboard    # to watch it, or --wandb
     python -m experiments.sweep --study long --trials 100 --epochs 50    # as many as the student's
 
