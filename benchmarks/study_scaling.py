@@ -4,8 +4,9 @@
 
 Starts 1, 2 and 4 workers of a study, each on one core, on a PostgreSQL database; they share `--n`
 short runs (the small digits, unless flags say otherwise). The numbers of workers take turns. On a
-machine with fewer cores than workers, no more than its cores can be gained. Prints a Markdown
-table, and writes it into the folder.
+machine with fewer cores than workers, no more than its cores can be gained. The defaults take 25
+minutes of two cores. Prints a Markdown table, and writes it and every study's seconds into the
+folder.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from common.command_line import PROJECT_DIR, Parser, run_program
 from common.safe_files import writing
 from common.user_error import UserError
 from studies.settings_flags import parse_changes
-from studies.tables import write_table
+from studies.tables import write_csv, write_table
 
 SHORT = ("--dataset", "digits", "--epochs", "8", "--precision", "float32")
 WORKER = "benchmarks.seeds"
@@ -40,6 +41,13 @@ def main(arguments: list[str]) -> None:
             study = f"{name}-{turn}-{n_workers}"
             print(f"=== {n_workers} workers, turn {turn + 1} of {given.turns} ===", flush=True)
             seconds[n_workers].append(time_study(study, n_workers, given))
+            print(f"{seconds[n_workers][-1]:.0f} s", flush=True)
+    each = [
+        {"workers": n_workers, "turn": turn + 1, "runs": given.n, "seconds": value}
+        for n_workers, of_workers in seconds.items()
+        for turn, value in enumerate(of_workers)
+    ]
+    write_csv(given.folder / "study_scaling_each.csv", each)
     table = write_table(given.folder / "study_scaling", rows_of(seconds, given.n), FORMATS)
     print(f"\n{os.cpu_count()} cores:\n\n{table}")
 

@@ -19,7 +19,9 @@ def test_a_study_is_made_by_its_workers(tmp_path, capsys, monkeypatch):
     storage = f"sqlite:///{tmp_path / 'studies.db'}"
     flags = ["--workers", "1", "--n=2", "--turns=1", f"--folder={tmp_path}", "--epochs=1"]
     study_scaling.main([f"--storage={storage}", *flags, "--architecture=keras_example"])
-    assert len(pd.read_csv(tmp_path / "study_scaling.csv")) == 1
+    (row,) = pd.read_csv(tmp_path / "study_scaling.csv").to_dict("records")
+    (each,) = pd.read_csv(tmp_path / "study_scaling_each.csv").to_dict("records")
+    assert each == {"workers": 1, "turn": 1, "runs": 2, "seconds": row["seconds, median"]}
     (log,) = tmp_path.glob("scaling-*.log")
     assert log.read_text().count("=== scaling-") == 2  # each run once
     assert "|         1 |" in capsys.readouterr().out
