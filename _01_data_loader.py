@@ -33,7 +33,7 @@ import numpy as np
 from common.array_files import read_arrays
 from common.data import Arrays, sha256_of
 from common.data_files import is_file, is_folder
-from common.keras_start import keras_home
+from common.keras_start import keras_home, load_keras
 from common.safe_files import remove_if_there, write_atomically
 from common.user_error import UserError, unknown_name
 
@@ -202,6 +202,7 @@ def _load_digits() -> Arrays:
 
 def _load_keras(name: str) -> Arrays:
     """Return the arrays of keras.datasets; Keras shows the progress and keeps the files."""
+    load_keras()  # quietly, and without the user's configuration: nobody may have needed it so far
     import keras
 
     module = getattr(keras.datasets, name)

@@ -1,7 +1,7 @@
 """What a study would make, and what it would cost: for --dry-run."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -25,15 +25,24 @@ class ImageCost(NamedTuple):
     seconds: float
 
 
-def print_forecast(study_name: str, runs: Mapping[str, Settings], storage: str | None) -> None:
+def print_forecast(
+    study_name: str,
+    runs: Mapping[str, Settings],
+    storage: str | None,
+    at_most: Callable[[Settings], Settings] = lambda settings: settings,
+) -> None:
     """Print a row per run: whether it is finished, its epochs at most, and what these cost.
+
+    Args:
+        at_most: settings of a run -> those that its costs are taken from; for a search, the
+            costliest ones that it may draw.
 
     Raises:
         UserError: the database fails, or a run's settings cannot be.
     """
     load_keras()
     runs, finished = look_at(study_name, runs, storage)
-    rows = forecast_rows(runs, finished)
+    rows = forecast_rows({label: at_most(of_run) for label, of_run in runs.items()}, finished)
     seconds_left = sum(60 * row["training in min"] for row in rows if row["state"] == "to do")
     print(to_markdown(pd.DataFrame(rows), FORMATS))
     print(

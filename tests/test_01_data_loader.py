@@ -181,6 +181,19 @@ def test_first_load_fills_the_cache_and_the_second_uses_it(small_mnist, monkeypa
     assert_same(loader.load_mnist_data(), small_mnist)  # `answers` is empty: no second download
 
 
+def test_keras_is_started_our_way_by_the_one_who_needs_it_first(small_mnist, monkeypatch):
+    """Some programs load data before they train; Keras is then new to them."""
+    started = []
+    monkeypatch.setattr(loader, "load_keras", lambda: started.append("ours"))
+    (x_train, y_train, x_test, y_test) = small_mnist
+    answer = ((x_train, y_train), (x_test, y_test))
+    monkeypatch.setattr(
+        keras.datasets.mnist, "load_data", lambda: started.append("Keras' own") or answer
+    )
+    load_data("mnist")
+    assert started == ["ours", "Keras' own"]
+
+
 def cached(arrays):
     path = loader.cache_path("mnist")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Which batch size, rate and widths suit a small network? A student's sweep, by Optuna.
 
     python -m experiments.sweep                  # 40 trials: an hour and a half of one core
+    python -m experiments.sweep --dry-run        # what that costs at most, on this machine
     python -m experiments.sweep --tensorboard    # to watch it, or --wandb
     python -m experiments.sweep --study long --trials 100 --epochs 50    # as many as the student's
 
@@ -30,7 +31,8 @@ from common.command_line import PROJECT_DIR, Parser, run_program
 from common.keras_start import load_keras
 from common.user_error import UserError
 from experiments.sweep.report import report
-from experiments.sweep.space import SPACE, base_settings, settings_of
+from experiments.sweep.space import COSTLIEST, SPACE, base_settings, settings_of
+from studies.forecast import print_forecast
 from studies.many_runs import run_all, storage_of
 from studies.search import Search
 from studies.settings_flags import check_documented, parse_changes
@@ -55,6 +57,11 @@ def main(arguments: list[str]) -> None:
     search = Search(SPACE, settings_of, callbacks_of(given))
     runs = {f"trial {number}": base for number in range(1, given.trials + 1)}
     storage = given.storage or storage_of(runs)
+    if given.dry_run:
+        print_forecast(
+            given.study, runs, storage, at_most=lambda settings: settings_of(settings, COSTLIEST)
+        )
+        return
     load_keras()  # also if all trials are made
     results = run_all(given.study, runs, storage, search=search)
     folder = results_folder(given.write_docs, given.folder)
@@ -65,6 +72,7 @@ def sweep_parser() -> Parser:
     """Return the parser of all flags but those of the settings."""
     parser = Parser(__doc__)
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"in all ({TRIALS})")
+    parser.add_argument("--dry-run", action="store_true", help="list the trials and their costs")
     parser.add_argument("--study", default=NAME, help=f"its name ({NAME})")
     parser.add_argument("--storage", help="database URL (default: in the folder)")
     parser.add_argument("--folder", type=Path, default=PROJECT_DIR / "runs" / NAME)

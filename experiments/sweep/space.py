@@ -16,6 +16,11 @@ SPACE = {
     "filters2": Range(14, 34, 2),  # of the second
     "neurons3": Range(12, 252, 8),  # of the dense layer
 }
+# A step costs most in the widest network, and an image in the smallest batch.
+COSTLIEST = {
+    name: values.high if isinstance(values, Range) else min(values)
+    for name, values in SPACE.items()
+}
 
 
 def base_settings(changes: Mapping[str, Any]) -> Settings:

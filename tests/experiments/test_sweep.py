@@ -11,6 +11,7 @@ from common.settings import public_settings
 from common.user_error import UserError
 from experiments.sweep import __main__ as program
 from experiments.sweep.space import SPACE, base_settings, settings_of
+from studies import forecast
 from studies.search import Range
 
 pytest.importorskip("optuna")
@@ -79,6 +80,20 @@ def test_what_cannot_be_is_one_line(arguments, message, agent_run):
     with pytest.raises(UserError) as caught:
         program.main(arguments)
     assert message in str(caught.value) and not agent_run
+
+
+def test_a_dry_run_tells_what_the_costliest_trials_would_take(tmp_path, capsys, monkeypatch):
+    timed = []
+    monkeypatch.setattr(forecast, "step_seconds", lambda *given: timed.append(given[1]) or 0.064)
+    flags = ["--dataset=digits", "--epochs=2", "--trials=3", "--precision=float32", "--dry-run"]
+    program.main([*flags, f"--folder={tmp_path}"])
+    (settings,) = timed
+    assert settings.architecture == "sweep_baseline(filters=(34, 34), units=252)"
+    assert settings.batch_size == 64
+    printed = capsys.readouterr().out
+    # 1,437 images but for those of validation, two epochs, a millisecond each.
+    assert "3 of 3 runs to do: at most 8 s of training" in printed
+    assert not list((tmp_path / "runs").glob("*"))  # neither a run nor a study
 
 
 def test_the_sweep_ends_with_the_best_trial_a_table_and_a_figure(tmp_path, capsys):
