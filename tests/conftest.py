@@ -12,22 +12,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):  # the program refuses them
     os.environ.pop(name, None)
 
-from common.keras_start import configure_keras, load_keras
-
-# As the program does, so that importing the modules under test prints no start-up chatter.
-load_keras()
-
 from _00_main import make_settings
 from _01_data_loader import load_data
 from _02_data_preprocess import preprocess
 from architectures import ARCHITECTURES
 from common.data import Arrays, Splits
+from common.keras_start import configure_keras, load_keras
 from common.settings import Settings
-
-# Python looks through all objects again and again for those that nobody needs any more. The
-# libraries' own are a million, and are needed.
-gc.collect()
-gc.freeze()
 
 # A long file that begins last keeps all processes but one waiting, so these begin first.
 LONG_FILES = (
@@ -42,9 +33,29 @@ LONG_FILES = (
 )
 
 
+def pytest_configure(config):
+    """Load Keras before what is tested does: without its start-up chatter.
+
+    The process that only hands the tests out to others does without it, for it takes seconds.
+    """
+    hands_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if not hands_out:
+        load_keras()
+
+
 def pytest_collection_modifyitems(items):
     """Put the long files first."""
     items.sort(key=lambda item: item.path.name not in LONG_FILES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_objects_to_look_through():
+    """Let Python search for what nobody needs any more among a file's own objects alone.
+
+    The libraries' are a million; Keras has all of them looked through before each run.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

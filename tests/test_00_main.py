@@ -320,7 +320,8 @@ def start(*arguments, folder=PROJECT_DIR, options=(), **variables):
     return subprocess.run(command, env=environment, capture_output=True, timeout=200)
 
 
-QUICK = ["--dataset=digits", "--architecture=keras_example", "--epochs=1", "--polish-epochs=0"]
+SMALL = "one_convolution(strides=2)"
+QUICK = ["--dataset=digits", f"--architecture={SMALL}", "--epochs=1", "--polish-epochs=0"]
 QUICK += ["--optimizer=adam", "--batch-size=500", "--average-shifts=false"]
 QUICK += ["--precision=float32", "--figures=none"]
 
@@ -347,7 +348,8 @@ def test_nothing_that_the_user_has_configured_changes_the_result(tmp_path):
         CUDA_VISIBLE_DEVICES="-1",
     )
     assert answer.returncode == 0, answer.stderr.decode()
-    assert b"Training: 2 ? keras_example" in answer.stdout and b"is there, but" not in answer.stdout
+    assert f"Training: 2 ? {SMALL}".encode() in answer.stdout
+    assert b"is there, but" not in answer.stdout
     (folder,) = (tmp_path / "program" / "runs").iterdir()
     settings, _ = parse_command_line([*flags, f"--output-dir={tmp_path / 'here'}"])
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -361,7 +363,7 @@ def test_a_run_needs_no_docstrings(tmp_path):
 
 
 def test_a_terminated_program_says_how_to_go_on(tmp_path):
-    flags = ["--dataset=digits", "--architecture=keras_example", "--epochs=500", "--figures=none"]
+    flags = ["--dataset=digits", f"--architecture={SMALL}", "--epochs=500", "--figures=none"]
     flags += ["--no-early-stopping-enabled", f"--output-dir={tmp_path}"]
     command = [sys.executable, "-u", str(PROJECT_DIR / "_00_main.py"), *flags]
     program = subprocess.Popen(

@@ -124,6 +124,8 @@ def learner_of(
         keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.999, global_clipnorm=1.0),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
+    # Or TensorFlow traces the first step twice: with the variables of Adam being made, and without.
+    learner.optimizer.build(learner.trainable_variables)
     forget(learner)
     return learner, keep
 

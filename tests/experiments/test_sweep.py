@@ -1,4 +1,5 @@
 import shlex
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -11,7 +12,7 @@ from common.settings import public_settings
 from common.user_error import UserError
 from experiments.sweep import __main__ as program
 from experiments.sweep.space import SPACE, base_settings, settings_of
-from studies import forecast
+from studies import forecast, many_runs
 from studies.search import Range
 
 pytest.importorskip("optuna")
@@ -96,7 +97,21 @@ def test_a_dry_run_tells_what_the_costliest_trials_would_take(tmp_path, capsys, 
     assert not list((tmp_path / "runs").glob("*"))  # neither a run nor a study
 
 
-def test_the_sweep_ends_with_the_best_trial_a_table_and_a_figure(tmp_path, capsys):
+@pytest.fixture
+def one_training(monkeypatch):
+    """Let the first trial train, and each of the others be better than the one before."""
+    train, metrics = many_runs.run, []
+
+    def train_once(settings, **options):
+        if not metrics:
+            metrics.append(train(settings, **options).metrics)
+        metrics.append({**metrics[-1], "val_accuracy": metrics[-1]["val_accuracy"] + 0.01})
+        return SimpleNamespace(metrics=metrics[-2])
+
+    monkeypatch.setattr(many_runs, "run", train_once)
+
+
+def test_the_sweep_ends_with_the_best_trial_a_table_and_a_figure(tmp_path, capsys, one_training):
     flags = ["--dataset=digits", "--epochs=1", "--trials=4", "--precision=float32"]
     flags += [f"--folder={tmp_path}", f"--output-dir={tmp_path}"]
     program.main(flags)
@@ -105,6 +120,7 @@ def test_the_sweep_ends_with_the_best_trial_a_table_and_a_figure(tmp_path, capsy
     assert len(table) == 4 and set(SPACE) <= set(table)
     best = table.iloc[0]
     assert best["validation accuracy in %"] == table["validation accuracy in %"].max()
+    assert table["validation accuracy in %"].nunique() == 4
     command = next(line for line in printed.splitlines() if "python _00_main.py" in line)
     settings, _ = parse_command_line(shlex.split(command)[2:])
     changes = {"dataset": "digits", "epochs": 1, "precision": "float32"}

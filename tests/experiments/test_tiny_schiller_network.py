@@ -358,25 +358,29 @@ def test_another_text_in_a_file_of_the_same_name_is_noticed(finished, poem, tmp_
         start(f"--text={other}", folder=poem.parent)
 
 
-def test_a_network_of_fewer_labels_writes_after_a_prompt_with_capitals(
-    poem, tmp_path, capsys, monkeypatch
-):
-    monkeypatch.setattr(measuring, "rows_of_network", stand_in_rows)
-    start(f"--text={poem}", "--labels=merged", "--epochs=1", "--length=9", folder=tmp_path)
-    capsys.readouterr()
-    flags = (f"--text={poem}", "--labels=merged", "--epochs=1", "--length=9")
-    start(*flags, "--write=ENE€", folder=tmp_path)
+@pytest.fixture(scope="module")
+def fewer(poem, tmp_path_factory):
+    """Return the flags by which the program has compared two alphabets, and its folder."""
+    folder = tmp_path_factory.mktemp("fewer")
+    flags = (f"--text={poem}", "--epochs=1", "--length=9")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measuring, "rows_of_network", stand_in_rows)
+        start(*flags, "--labels", "as-is", "merged", folder=folder)
+    return flags, folder
+
+
+def test_a_network_of_fewer_labels_writes_after_a_prompt_with_capitals(fewer, capsys):
+    flags, folder = fewer
+    start(*flags, "--labels=merged", "--write=ENE€", folder=folder)
     assert capsys.readouterr().out.startswith("ene\N{REPLACEMENT CHARACTER}")
 
 
-def test_fewer_labels_are_compared_by_what_they_lose(poem, tmp_path, monkeypatch):
-    monkeypatch.setattr(measuring, "rows_of_network", stand_in_rows)
-    start(f"--text={poem}", "--labels", "as-is", "lower", "--epochs=1", folder=tmp_path)
-    table = pd.read_csv(tmp_path / "tiny_schiller_poem.csv").set_index(["labels", "predictor"])
+def test_fewer_labels_are_compared_by_what_they_lose(fewer):
+    table = pd.read_csv(fewer[1] / "tiny_schiller_poem.csv").set_index(["labels", "predictor"])
     assert table.loc[("as-is", "ours"), "restoring"] == 0
-    assert 0.05 < table.loc[("lower", "ours"), "restoring"] < 1
-    assert table.loc[("lower", "ours"), "bits and restoring"] > 2.05
-    assert table.loc[("lower", "chance"), "bits"] < table.loc[("as-is", "chance"), "bits"]
+    assert 0.05 < table.loc[("merged", "ours"), "restoring"] < 1
+    assert table.loc[("merged", "ours"), "bits and restoring"] > 2.05
+    assert table.loc[("merged", "chance"), "bits"] < table.loc[("as-is", "chance"), "bits"]
 
 
 def test_it_writes_after_a_prompt(finished, poem, capsys):

@@ -48,7 +48,8 @@ def main(storage, log, n_runs, *options):
 
     many_runs.open_run_folder, many_runs.run = open_run_folder, run
     many_runs.settings_to_resume = lambda folder, changes: made[-1]
-    runs = {f"seed {seed}": make_settings(seed=seed) for seed in range(int(n_runs))}
+    # In float32, nobody has to load Keras to choose a precision.
+    runs = {f"seed {n}": make_settings(seed=n, precision="float32") for n in range(int(n_runs))}
     print("ready", flush=True)
     sys.stdin.readline()  # so that several begin at the same moment
     results = many_runs.run_all("study", runs, storage, heartbeat_seconds=1)

@@ -28,11 +28,11 @@ def test_digits_lie_as_in_mnist(drawn):
 
 
 def test_equal_seeds_draw_equal_digits_and_no_two_are_equal(drawn):
-    images, labels = drawn_digits(1000, seed=3)
-    np.testing.assert_array_equal(images, drawn[0])
-    np.testing.assert_array_equal(labels, drawn[1])
-    assert len(np.unique(images.reshape(1000, -1), axis=0)) == 1000
-    assert not np.array_equal(images, drawn_digits(1000, seed=4)[0])
+    images, labels = drawn_digits(200, seed=3)
+    for one, other in zip((images, labels), drawn_digits(200, seed=3), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(images, drawn_digits(200, seed=4)[0])
+    assert len(np.unique(drawn[0].reshape(1000, -1), axis=0)) == 1000
 
 
 def test_they_are_digits_that_the_record_can_mostly_read(drawn):
