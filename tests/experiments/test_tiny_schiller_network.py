@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from common.user_error import UserError
-from experiments.tiny_schiller import measuring, networks, scoring, task, training, writing
+from experiments.tiny_schiller import measuring, networks, rivals, scoring, task, training, writing
 from experiments.tiny_schiller.networks import RECIPES, Recipe, build, forget, log_softmax
 from experiments.tiny_schiller.scoring import (
     bits_per_character,
@@ -270,6 +270,10 @@ def stand_in_rows(task, network, trained, folder):
     return [{"predictor": network, "bits": 2.0, "weights": 9}]
 
 
+def stand_in_rivals(task, path):
+    return [{"predictor": "chance", "bits": rivals.uniform_bits(len(task.vocabulary))}]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def tiny_ours():
     """Let our network be one that trains in seconds."""
@@ -365,6 +369,7 @@ def fewer(poem, tmp_path_factory):
     flags = (f"--text={poem}", "--epochs=1", "--length=9")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measuring, "rows_of_network", stand_in_rows)
+        patch.setattr(measuring, "rows_of_rivals", stand_in_rivals)
         start(*flags, "--labels", "as-is", "merged", folder=folder)
     return flags, folder
 
