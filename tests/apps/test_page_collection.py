@@ -6,7 +6,7 @@ import pytest
 from _00_main import make_settings
 from _02_data_preprocess import load_splits
 from common.csv_files import read_csv
-from tests.apps.pens import draw
+from tests.apps.pens import draw, rest
 from tests.figures.test_report_browser import pytestmark  # noqa: F401
 
 # What browsers do in private windows, where a setting forbids it, in an app's frame, and when full.
@@ -42,6 +42,7 @@ def keep(page, digit, key=True):
         page.keyboard.press(str(digit))
     else:
         page.click(f"[aria-label='This was a {digit}']")
+    rest(page)  # the field is drawn anew with the next frame of the screen
 
 
 def kept(page):

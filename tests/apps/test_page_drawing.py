@@ -204,12 +204,15 @@ def test_the_answer_is_said_when_the_pen_rests_and_again_for_an_equal_one(page):
     draw(page, 1)
     said = region.inner_text().replace("\xa0", " ")
     assert re.fullmatch(r"This is a 1 \((> )?\d+\.\d %\)\.", said)
-    draw_by_mouse(page, [[(0.3, 0.3), (0.6, 0.3)]], lift=False)
-    page.evaluate("new Promise(requestAnimationFrame)")
-    assert region.inner_text() == ""
-    page.mouse.up()
-    rest(page)
-    assert region.inner_text() == page.inner_text("#sentence")
+    # On a busy machine, the pen may rest before a look from outside comes; the page looks itself.
+    region.evaluate("""(region) => {
+        window.heard = [];
+        new MutationObserver(() => heard.push(region.textContent)).observe(
+            region, {childList: true, characterData: true, subtree: true});
+    }""")
+    draw(page, [[(0.3, 0.3), (0.6, 0.3)]])
+    heard = page.evaluate("heard")
+    assert heard[0] == "" and heard[-1] == page.text_content("#sentence")
 
 
 @ON_A_DESKTOP
