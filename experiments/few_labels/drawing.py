@@ -9,11 +9,11 @@ from figures.screen import our_style, without_screen
 from figures.style import BLUE, GREEN, GREY, LIGHT_GREY, ORANGE
 
 TICKS = (10, 30, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.7)  # per cent
-STYLES = {  # choice and whether varied -> colour, marker, line
-    ("typical", "yes"): (BLUE, "o", "-"),
-    ("typical", "no"): (BLUE, "o", "--"),
-    ("random", "yes"): (ORANGE, "s", "-"),
-    ("random", "no"): (ORANGE, "s", "--"),
+STYLES = {  # choice and whether varied -> colour, marker, its face, line
+    ("typical", "yes"): (BLUE, "o", BLUE, "-"),
+    ("typical", "no"): (BLUE, "o", "white", "--"),
+    ("random", "yes"): (ORANGE, "s", ORANGE, "-"),
+    ("random", "no"): (ORANGE, "s", "white", "--"),
 }
 MARKERS = ("^", "v", "D")  # one per method of ten labels
 PUBLISHED = {  # the course project's: labels per class, accuracy in %, what it is
@@ -60,7 +60,7 @@ def draw(curve: pd.DataFrame, ten: pd.DataFrame, what: str) -> Figure:
 
 def _draw_curve(axes: Axes, curve: pd.DataFrame) -> None:
     """Draw a line with a band for each choice and variation; all labels end each line."""
-    for (choice, varied), (colour, marker, dashes) in STYLES.items():
+    for (choice, varied), (colour, marker, face, dashes) in STYLES.items():
         ends_it = curve["labels"].isin([choice, "all"]) & (curve["varied"] == varied)
         line = curve[ends_it].sort_values("per class")
         if not (line["labels"] == choice).any():
@@ -69,7 +69,7 @@ def _draw_curve(axes: Axes, curve: pd.DataFrame) -> None:
         name = f"{choice} images, {'varied' if varied == 'yes' else 'unvaried'}"
         axes.plot(
             line["per class"], error.clip(LEAST_ERROR), dashes,
-            color=colour, marker=marker, markersize=5, label=name,
+            color=colour, marker=marker, markerfacecolor=face, markersize=5, label=name,
         )  # fmt: skip
         low, high = (error - std).clip(LEAST_ERROR), (error + std).clip(LEAST_ERROR)
         axes.fill_between(line["per class"], low, high, color=colour, alpha=0.18, linewidth=0)
