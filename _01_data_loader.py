@@ -202,7 +202,8 @@ def _load_digits() -> Arrays:
 
 def _load_keras(name: str) -> Arrays:
     """Return the arrays of keras.datasets; Keras shows the progress and keeps the files."""
-    load_keras()  # quietly, and without the user's configuration: nobody may have needed it so far
+    if "keras" not in sys.modules:  # else, this would undo the precision that a run has set
+        load_keras()
     import keras
 
     module = getattr(keras.datasets, name)

@@ -50,9 +50,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module", autouse=True)
 def few_objects_to_look_through():
-    """Let Python search for what nobody needs any more among a file's own objects alone.
+    """Keep the libraries' million objects out of garbage collection.
 
-    The libraries' are a million; Keras has all of them looked through before each run.
+    Each run of a study calls Keras' `clear_session`, which would look through all of them.
     """
     gc.collect()
     gc.freeze()

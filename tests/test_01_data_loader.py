@@ -1,5 +1,6 @@
 import builtins
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -181,17 +182,36 @@ def test_first_load_fills_the_cache_and_the_second_uses_it(small_mnist, monkeypa
     assert_same(loader.load_mnist_data(), small_mnist)  # `answers` is empty: no second download
 
 
-def test_keras_is_started_our_way_by_the_one_who_needs_it_first(small_mnist, monkeypatch):
-    """Some programs load data before they train; Keras is then new to them."""
-    started = []
-    monkeypatch.setattr(loader, "load_keras", lambda: started.append("ours"))
+@pytest.fixture
+def download(small_mnist, monkeypatch):
+    """Let keras.datasets give small data; return what happens, in order."""
     (x_train, y_train, x_test, y_test) = small_mnist
-    answer = ((x_train, y_train), (x_test, y_test))
+    answer, happened = ((x_train, y_train), (x_test, y_test)), []
     monkeypatch.setattr(
-        keras.datasets.mnist, "load_data", lambda: started.append("Keras' own") or answer
+        keras.datasets.mnist, "load_data", lambda: happened.append("download") or answer
     )
+    return happened
+
+
+def test_keras_is_started_our_way_by_the_one_who_needs_it_first(download, monkeypatch):
+    """Some programs load data before they train; Keras is then new to them."""
+
+    def start():
+        download.append("start")
+        sys.modules["keras"] = keras
+
+    monkeypatch.setattr(loader, "load_keras", start)
+    monkeypatch.delitem(sys.modules, "keras")
     load_data("mnist")
-    assert started == ["ours", "Keras' own"]
+    assert download == ["start", "download"]
+
+
+def test_a_download_leaves_the_precision_of_the_run_as_it_was(download):
+    """A run sets it before it loads the data."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    load_data("mnist")
+    assert download == ["download"]
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
 
 
 def cached(arrays):

@@ -45,6 +45,8 @@ SET_HERE = ("recipe", "architecture", "batch_size", "learning_rate", "networks")
 def main(arguments: list[str]) -> None:
     """Make the trials that are missing, and print and write what came out; or make one trial."""
     given, others = sweep_parser().parse_known_args(arguments)
+    if given.agent and given.dry_run:
+        raise UserError("--agent makes a trial: leave --dry-run out.")
     if given.agent:
         make_trial_of_agent(given, others)
         return

@@ -109,7 +109,7 @@ def mixed_bits(
     if network_logs is not None:
         logs = np.concatenate([network_logs[:, np.newaxis].astype(np.float32), logs], axis=1)
     kinds = situations_of(logs, counted, text, n_symbols)
-    mixture = Mixture(logs.shape[1], kinds.max(axis=0) + 1)
+    mixture = Mixture(logs.shape[1], (kinds.max(axis=0) + 1).tolist())
     total = 0.0
     for of_place, situations, symbol in zip(logs, kinds.tolist(), text.tolist(), strict=True):
         total -= mixture.mix(of_place.astype(np.float64), situations)[symbol]

@@ -2,6 +2,10 @@
 
 import base64
 
+from common.keras_start import load_keras
+
+load_keras()  # pytest may import this file first
+
 import keras
 import numpy as np
 import pytest

@@ -17,6 +17,7 @@ from architectures import (
 )
 from common.user_error import UserError
 from studies.costs import multiply_adds
+from tests.training.test_precision import NAMES as CONVERTED
 
 NAMES = list(ARCHITECTURES)  # without those that other tests register
 
@@ -62,6 +63,15 @@ def test_published_sizes(networks, name, n_parameters, millions_of_multiply_adds
     network = networks.get(name) or build_architecture(name)
     assert network.count_params() == n_parameters
     assert multiply_adds(network) / 1e6 == pytest.approx(millions_of_multiply_adds, abs=0.05)
+
+
+def test_all_kinds_of_layers_are_converted_to_float32_in_a_test(networks):
+    """By test_precision.py, in these networks."""
+
+    def kinds(names):
+        return {type(one) for name in names for one in networks[name]._flatten_layers()}
+
+    assert kinds(networks) <= kinds(name for name in CONVERTED if name != "tiny")
 
 
 def test_width_1_is_the_published_width():

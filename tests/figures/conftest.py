@@ -3,6 +3,10 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.keras_start import load_keras
+
+load_keras()  # pytest may import this file first
+
 import keras
 import numpy as np
 import pandas as pd
