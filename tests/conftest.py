@@ -30,11 +30,6 @@ LONG_FILES = (
     "test_program.py",
     "test_page_collection.py",
     "test_page_computation.py",
-    "test_one_factor.py",
-    "test_architectures.py",
-    "test_fashion_submission.py",
-    "test_05_model_plot.py",
-    "test_03_model_training.py",
 )
 
 
